@@ -1,0 +1,28 @@
+"""What can go wrong around a session.
+
+    HandlerError
+    ├── StoreError             the store did not answer, or not in time: the outcome of the call is unknown
+    ├── FormatError            the store holds another format or another number of partitions
+    ├── QuarantinedError       a history holds an element that nobody here can read
+    └── GoneError              the actor that should have answered died first; asking again is safe
+"""
+
+
+class HandlerError(Exception):
+    """The base of this package's errors."""
+
+
+class StoreError(HandlerError):
+    """The store did not answer, or not in time: the outcome of the call is unknown."""
+
+
+class FormatError(HandlerError):
+    """The store holds another format or another number of partitions than this code writes."""
+
+
+class QuarantinedError(HandlerError):
+    """A history holds an element that cannot be read; it is left as it is, never guessed at."""
+
+
+class GoneError(HandlerError):
+    """The actor that should have answered died first; asking again is safe."""
