@@ -1,1 +1,1 @@
-"""TBD."""
+"""The lines outside: one module a channel, wire formats, signatures, simulators."""
