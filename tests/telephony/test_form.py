@@ -10,9 +10,7 @@ from telephony.form import MAX_FIELDS, parse
 pieces = st.sampled_from(["a", "=", "&", ";", "+", "%", "%2B", "%2b", "%C3%A9", "%C3", "%E2%82", "%zz", "%4", "%00", "é", "€", " ", "CallSid", "\r\n", "%7F", "%80", "%F0%9F%98%80"])  # fmt: skip
 bodies = st.one_of(
     st.lists(pieces, max_size=30).map(lambda parts: "".join(parts).encode()),
-    st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=8).map(
-        lambda pairs: urlencode(pairs).encode()
-    ),
+    st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=8).map(lambda pairs: urlencode(pairs).encode()),
     st.binary(max_size=60),
 )
 
@@ -63,7 +61,5 @@ def test_an_empty_body_has_no_fields():
 
 def test_a_form_of_too_many_fields_is_refused_and_the_error_tells_the_limit():
     assert len(parse(b"&".join([b"a=1"] * MAX_FIELDS))) == MAX_FIELDS
-    with pytest.raises(
-        FormError, match=f"a form of {MAX_FIELDS + 1} fields was refused: at most {MAX_FIELDS} are read"
-    ):
+    with pytest.raises(FormError, match=f"a form of {MAX_FIELDS + 1} fields was refused: at most {MAX_FIELDS} are read"):
         parse(b"&".join([b"a=1"] * (MAX_FIELDS + 1)))
