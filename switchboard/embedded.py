@@ -49,6 +49,8 @@ _ATTEMPTS: Final = 3
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _COMPLAINT: Final = re.compile(r"^\d+:\w .*? # (?!WARNING)(.+)$", re.MULTILINE)
 _REFUSED: Final = re.compile(r"\b(AOF|RDB|append[ -]only)\b")
+_ADVICE: Final = re.compile(r": make a | You can: ")
+_LAST: Final = re.compile(r"\S+\.incr\.aof")
 _FULL: Final = re.compile(r"No space left|quota exceeded")
 _LOADED: Final = re.compile(r"loading_loaded_perc:([\d.]+)")
 
@@ -206,16 +208,24 @@ class _Valkey:
         if _FULL.search(words) or not shutil.disk_usage(self.home).free:
             raise EmbeddedError(f"The disk of the data directory {self.home} is full. Make room, or {_INSTEAD}")
         if _REFUSED.search(words):
-            tool = self.home / "valkey-check-aof"  # the server is its own tool when it is called so
-            tool.unlink(missing_ok=True)
-            tool.symlink_to(self.binary)
-            manifest = self.home / "appendonlydir" / "appendonly.aof.manifest"
             raise EmbeddedError(
-                f"Valkey refuses to load the history in {self.home}: {words} (in {self._log}). Make a copy of the "
-                f'directory; then `"{tool}" --fix "{manifest}"` may cut off what is damaged. {_ELSEWHERE}'
+                f"Valkey refuses to load the history in {self.home}: {_ADVICE.split(words)[0]} (in {self._log}). "
+                f"Put back a copy of the directory{self._remedy(words)}. {_ELSEWHERE}"
             )
         if last:
             raise EmbeddedError(f"Valkey does not start in {self.home}: {words} (in {self._log}). {_ELSEWHERE}")
+
+    def _remedy(self, words: str) -> str:
+        """Name a command that cuts off damage at the end of the history; damage before it would leave a hole."""
+        folder = self.home / "appendonlydir"
+        manifest = (folder / "appendonly.aof.manifest").read_text(errors="replace").strip()
+        damaged = _LAST.search(words)
+        if not damaged or damaged[0] not in manifest.splitlines()[-1]:
+            return ""
+        tool = self.home / "valkey-check-aof"  # what the server is when called so; it fails at the manifest: valkey#4739
+        tool.unlink(missing_ok=True)
+        tool.symlink_to(self.binary)
+        return f', or make one and cut off what is damaged with `"{tool}" --fix "{folder / damaged[0]}"`'
 
     @property
     def _log(self) -> Path:
