@@ -1,9 +1,10 @@
-"""The port to the stored histories, beside its in-memory twin.
+"""The port to the stored histories. `memory_history` is its twin for tests and simulations, `redis_history` the real one.
 
 A history is a list of opaque elements; `workflows.events` knows what is in them. The rules of the five calls are those of
 `docs/format.md`; each call is one atomic script in the store and each returns the store's clock.
 """
 
+import zlib
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -13,6 +14,11 @@ PAGE = 500
 
 LEASE_MS = 5_000
 """How long a node may be silent before another one takes its outstanding turns over: a caller's patience."""
+
+
+def partition_of(session: str) -> int:
+    """The partition that holds all keys of a session: crc32 of its UTF-8 bytes, modulo PARTITIONS."""
+    return zlib.crc32(session.encode()) % PARTITIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Append:
 
     `length` and `tail` (the last event's 8-byte uid, empty at length 0) name the history that the caller has replayed. `release`: nothing
     is outstanding after these events, so the session needs no lease. `keep_until`: when the history may expire, ms; None keeps it.
+    An alarm that is both cleared and set stays set.
     """
 
     session: str
@@ -44,7 +51,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """A new generation in the place of the old one, checked like an `Append`; the session's alarms are replaced by `alarms_set`.
+    """A new generation in the place of the old one, checked like an `Append`. `alarms_cleared` names all alarms of the old one.
 
     `keep_old_until`: the old list is kept aside under its `old_gen` until then (a failed generation, for a post-mortem); None drops it.
     """
@@ -65,9 +72,10 @@ class Restart:
 class Reply:
     """What the store says to an append or a restart.
 
-    `status`: `ok`; `again` (these very events are the tail already: the former reply was lost); `conflict` (nothing was written: `elements` is
-    the slice from `max(length - 1, 0)`, at most PAGE + 1 of them). `length` is the history's length now. `owner` is who holds the
-    lease after the call (`node.boot`, or None), `mine` whether that is us, `attempts` the take-overs since the last progress.
+    `status`: `ok`; `again` (these very events are the tail already: the former reply was lost); `conflict` (nothing was written, and
+    `elements` is the slice from `max(length - 1, 0)`, at most PAGE + 1 of them). `length` is the history's length now. `owner` is who
+    holds the lease after the call (`node.boot`, or None), `mine` whether that is us. `attempts`: how often the lease was taken over
+    since it last came with events; an expired lease may still be named after a conflict.
     """
 
     status: Literal["ok", "again", "conflict"]
@@ -91,7 +99,8 @@ class Renewal:
 class Overdue:
     """What the sweeper found in one partition: sessions whose lease ran out (now ours), with their attempts, and alarms.
 
-    `swept_by_other` is true when another node sweeps the partition at present; the rest is empty then.
+    Both come in the order of their times. `Alarm.at` is the due time when an alarm is handed out for the first time, and the present
+    when a former sweep handed it out and nobody fired it. `swept_by_other`: another node sweeps the partition; the rest is empty.
     """
 
     swept_by_other: bool = False
@@ -107,7 +116,10 @@ class History(Protocol):
     """
 
     def now(self) -> int:
-        """The store's clock as this node knows it, ms since the epoch: the last TIME seen plus our monotonic clock."""
+        """The store's clock as this node knows it, ms since the epoch: a TIME that it told, plus our monotonic clock since.
+
+        Never ahead of the store's, and behind it by no more than the fastest reply took. It goes back only if the store's clock did.
+        """
         ...
 
     async def open(self) -> None:
@@ -115,7 +127,7 @@ class History(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give the connections back. The histories stay."""
+        """Give the connections back, also after a failed `open`. The histories stay; every later call fails."""
         ...
 
     async def load(self, session: str, start: int = 0) -> tuple[bytes, ...]:
@@ -135,7 +147,15 @@ class History(Protocol):
         ...
 
     async def peek(self, partition: int, limit: int, ahead_ms: int) -> Overdue:
-        """Take over up to `limit` sessions whose lease ran out and take note of up to `limit` alarms due within `ahead_ms`."""
+        """Take over up to `limit` sessions whose lease ran out, and hand out up to `limit` alarms that are due within `ahead_ms`.
+
+        The first node to peek sweeps the partition until LEASE_MS after its last peek; others are told so. A take-over counts as an
+        attempt, even of a lease that we ourselves let run out. An alarm that is handed out is hidden from every sweep for `ahead_ms`
+        + LEASE_MS from now, by its score in the index. So that score is no due time any more, and needs not be: the history is the
+        truth. The handler takes the time from its run, fires at once what is overdue there and waits for the rest; its append clears
+        the entry. If the node dies first, the next sweep meets the entry LEASE_MS from now or later, marked as handed out before.
+        With `ahead_ms` up to LEASE_MS it is overdue by then, whatever its score says.
+        """
         ...
 
     async def clear_due(self, session: str, gen: int, step: str) -> bool:

@@ -1,0 +1,302 @@
+"""The histories in Redis or Valkey, by the scripts in this folder. `docs/format.md` tells what is stored.
+
+All keys of a session carry the tag of its partition, so a script touches one slot of a cluster, and every key that it touches is
+declared in KEYS.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final, Literal, Self
+
+import structlog
+
+from handlers.errors import FormatError, StoreError
+from handlers.history import (
+    LEASE_MS,
+    PAGE,
+    PARTITIONS,
+    Alarm,
+    Append,
+    Overdue,
+    Renewal,
+    Reply,
+    Restart,
+    partition_of,
+)
+from handlers.redis_link import Ask, Link
+from handlers.resp import Refusal, pack
+
+FORMAT: Final = 1
+_META: Final = b"sb:meta"
+_STATUSES: Final[tuple[Literal["ok", "again", "conflict"], ...]] = ("ok", "again", "conflict")
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The keys that the sessions of one partition share."""
+
+    pending: bytes
+    owner: bytes
+    due: bytes
+    sweep: bytes
+
+    @classmethod
+    def of(cls, number: int) -> Self:
+        """Build the keys of partition `number`."""
+        tag = b"sb:{%d}:" % number
+        return cls(tag + b"pending", tag + b"owner", tag + b"due", tag + b"sweep")
+
+
+_SHARED: Final = tuple(Partition.of(number) for number in range(PARTITIONS))
+
+
+def history_key(session: str) -> bytes:
+    """The list of a session's events."""
+    return f"sb:{{{partition_of(session)}}}:h:{session}".encode()
+
+
+def old_key(session: str, gen: int) -> bytes:
+    """The list of a generation that was put aside."""
+    return f"sb:{{{partition_of(session)}}}:x:{session}/{gen}".encode()
+
+
+def due_member(session: str, gen: int, step: str) -> bytes:
+    """The name of an alarm in the `due` index. A session key may hold spaces; what follows the last one may not."""
+    return f"{session} {gen}/{step}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script with its digest, by which a store that has seen it knows it."""
+
+    text: bytes
+    sha: bytes
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Take a script's text."""
+        return cls(text.encode(), hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().encode())
+
+
+def scripts() -> dict[str, Script]:
+    """Read the scripts of this folder, each behind what all of them share."""
+    folder = resources.files("handlers")
+    shared = f"local PAGE = {PAGE}\n" + (folder / "shared.lua").read_text("utf-8")
+    names = ("append", "renew", "peek", "forget", "clear_due")
+    return {name: Script.of(shared + (folder / f"{name}.lua").read_text("utf-8")) for name in names}
+
+
+class StoreClock:
+    """The store's clock as this process knows it: our monotonic clock and an offset, ms.
+
+    A TIME that the store told is a lower bound when it arrives, and an upper bound for the moment of the asking. The offset is the
+    greatest lower bound told, so the reply that travelled fastest counts most, the clock never runs ahead of the store's, and it
+    never goes back, unless an answer proves that it must (the store's clock was set back, runs slower, or is another server's).
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._offset = time.time() * 1000 - self.mark()
+        self._told = False
+
+    def mark(self) -> float:
+        """Our own time, ms: to be taken before the store is asked."""
+        return self._monotonic() * 1000
+
+    def tell(self, stored: int, asked: float) -> None:
+        """Learn that the store's clock showed `stored` at some moment since `asked`."""
+        lower = stored - self.mark()
+        upper = stored + 1 - asked  # a clock that shows a millisecond may be at its end
+        if lower > self._offset or self._offset > upper or not self._told:
+            self._offset = lower
+            self._told = True
+
+    def now(self) -> int:
+        """The store's time, ms since the epoch; ours until it told us its own."""
+        return math.floor(self.mark() + self._offset)
+
+
+class RedisHistory:
+    """The histories in the store at `url`, as the node `boot` (`node.boot`, new for each start of a process) sees them.
+
+    For the addresses see `Address.parse`. All calls share one connection, and those of one tick of the event loop one write;
+    `round_trips` counts the writes. Any call may be cancelled; what it asked for may be done all the same.
+    """
+
+    def __init__(self, url: str, boot: str) -> None:
+        self._link = Link(url, self._greet)
+        self._boot = boot.encode()
+        self._lease = b"%d" % LEASE_MS
+        self._scripts = scripts()
+        self._clock = StoreClock()
+
+    @property
+    def round_trips(self) -> int:
+        """How many writes went to the store so far."""
+        return self._link.round_trips
+
+    def now(self) -> int:
+        """See `History`."""
+        return self._clock.now()
+
+    async def open(self) -> None:
+        """See `History`. A store that evicts keys when its memory is full is refused, too."""
+        asked = self._clock.mark()
+        seconds, micros = await self._ask(b"TIME")
+        self._clock.tell(int(seconds) * 1000 + int(micros) // 1000, asked)
+        await self._check_policy()
+        await self._check_meta()
+
+    async def close(self) -> None:
+        """See `History`."""
+        await self._link.close()
+
+    async def load(self, session: str, start: int = 0) -> tuple[bytes, ...]:
+        """See `History`."""
+        return tuple(await self._ask(b"LRANGE", history_key(session), b"%d" % start, b"%d" % (start + PAGE - 1)))
+
+    async def append(self, command: Append) -> Reply:
+        """See `History`."""
+        return await self._write(command, ())
+
+    async def restart(self, command: Restart) -> Reply:
+        """See `History`."""
+        return await self._write(command, (old_key(command.session, command.old_gen),), command.keep_old_until)
+
+    async def renew(self, session: str) -> Renewal:
+        """See `History`."""
+        shared = _SHARED[partition_of(session)]
+        keys = (history_key(session), shared.pending, shared.owner)
+        _, mine, length, tail = await self._run("renew", keys, session.encode(), self._boot, self._lease)
+        return Renewal(mine == 1, length, tail)
+
+    async def peek(self, partition: int, limit: int, ahead_ms: int) -> Overdue:
+        """See `History`."""
+        shared = _SHARED[partition]
+        keys = (shared.pending, shared.owner, shared.due, shared.sweep)
+        args = (b"%d" % limit, self._boot, self._lease, b"%d" % ahead_ms)
+        _, other, pending, due = await self._run("peek", keys, *args)
+        return Overdue(
+            swept_by_other=other == 1,
+            pending=tuple((session.decode(), attempts) for session, attempts in zip(pending[::2], pending[1::2], strict=True)),
+            due=tuple(_alarm(member, at) for member, at in zip(due[::2], due[1::2], strict=True)),
+        )
+
+    async def clear_due(self, session: str, gen: int, step: str) -> bool:
+        """See `History`."""
+        keys = (history_key(session), _SHARED[partition_of(session)].due)
+        _, cleared = await self._run("clear_due", keys, due_member(session, gen, step))
+        return bool(cleared)
+
+    async def forget(self, session: str) -> bool:
+        """See `History`."""
+        shared = _SHARED[partition_of(session)]
+        _, existed = await self._run("forget", (history_key(session), shared.pending, shared.owner), session.encode())
+        return bool(existed)
+
+    async def sessions(self, limit: int) -> tuple[str, ...]:
+        """See `History`. Walks over all keys of the store, a thousand at a time."""
+        found: dict[str, None] = {}
+        cursor = b"0"
+        while len(found) < limit:
+            cursor, keys = await self._ask(b"SCAN", cursor, b"MATCH", b"sb:{*}:h:*", b"COUNT", b"1000")
+            for key in keys:
+                _, _, kind, session = key.split(b":", 3)
+                if kind == b"h":  # not an old generation of a session whose own key holds ":h:"
+                    found[session.decode()] = None
+            if cursor == b"0":
+                break
+        return tuple(found)[:limit]
+
+    async def _greet(self, ask: Ask) -> None:
+        """Look at a new connection: only a primary will do, and it is to know the scripts."""
+        role, *loaded = await ask(pack(b"ROLE"), *(pack(b"SCRIPT", b"LOAD", script.text) for script in self._scripts.values()))
+        for reply in loaded:
+            self._link.accept(reply)
+        if not isinstance(role, Refusal) and role[0] != b"master":  # a replica that hides its role refuses the first write
+            raise StoreError(self._link.told("it is a read-only replica: name the primary in REDIS_URL"))
+
+    async def _check_policy(self) -> None:
+        match await self._link.call(pack(b"CONFIG", b"GET", b"maxmemory-policy")):
+            case [_, b"noeviction"]:
+                pass
+            case [_, bytes(policy)]:
+                why = f"it drops histories when its memory is full ({policy.decode()}): set its maxmemory-policy to noeviction"
+                raise StoreError(self._link.told(why))
+            case hidden:
+                _log.warning("The store hides its maxmemory-policy: see to it that it is noeviction", said=hidden)
+
+    async def _check_meta(self) -> None:
+        ours = [b"%d" % FORMAT, b"%d" % PARTITIONS]
+        stored = await self._ask(b"HMGET", _META, b"format", b"partitions")
+        if None in stored:
+            await self._ask(b"HSETNX", _META, b"format", ours[0])
+            await self._ask(b"HSETNX", _META, b"partitions", ours[1])
+            stored = await self._ask(b"HMGET", _META, b"format", b"partitions")
+        if stored != ours:
+            theirs = " and ".join(value.decode(errors="replace") for value in stored)
+            raise FormatError(
+                f"The store holds histories of format and partitions {theirs}, this version writes {FORMAT} and {PARTITIONS}: "
+                "name another database in REDIS_URL, or run the version that wrote it."
+            )
+
+    async def _write(self, command: Append | Restart, old: tuple[bytes, ...], keep_old_until: int | None = None) -> Reply:
+        """Run `append.lua`, which tells the order of what it takes."""
+        session = command.session
+        shared = _SHARED[partition_of(session)]
+        alarms = [part for alarm in command.alarms_set for part in (b"%d" % alarm.at, due_member(session, alarm.gen, alarm.step))]
+        answer = await self._run(
+            "append",
+            (history_key(session), shared.pending, shared.owner, shared.due, *old),
+            session.encode(),
+            self._boot,
+            self._lease,
+            b"%d" % command.length,
+            command.tail,
+            b"1" if command.release else b"0",
+            _ms(command.keep_until),
+            _ms(keep_old_until),
+            b"%d" % len(command.events),
+            b"%d" % len(command.alarms_set),
+            b"%d" % len(command.alarms_cleared),
+            *command.events,
+            *alarms,
+            *[due_member(session, gen, step) for gen, step in command.alarms_cleared],
+        )
+        _, status, length, own, *rest = answer
+        if own is None:
+            return Reply(_STATUSES[status], length, None, False, 0, *map(tuple, rest))
+        owner, _, attempts = own.rpartition(b" ")
+        return Reply(_STATUSES[status], length, owner.decode(), owner == self._boot, int(attempts), *map(tuple, rest))
+
+    async def _run(self, name: str, keys: tuple[bytes, ...], *args: bytes) -> Any:
+        """Run a script by its digest, or by its text if the store has lost it (a flush, a failover); learn the time it tells."""
+        script = self._scripts[name]
+        count = b"%d" % len(keys)
+        asked = self._clock.mark()
+        reply = await self._link.call(pack(b"EVALSHA", script.sha, count, *keys, *args))
+        if isinstance(reply, Refusal):
+            if reply.text.startswith("NOSCRIPT"):
+                reply = await self._link.call(pack(b"EVAL", script.text, count, *keys, *args))
+            self._link.accept(reply)
+        self._clock.tell(reply[0], asked)
+        return reply
+
+    async def _ask(self, *parts: bytes) -> Any:
+        return self._link.accept(await self._link.call(pack(*parts)))
+
+
+def _alarm(member: bytes, at: int) -> tuple[str, Alarm]:
+    session, _, name = member.decode().rpartition(" ")
+    gen, _, step = name.partition("/")
+    return session, Alarm(int(gen), step, at)
+
+
+def _ms(time: int | None) -> bytes:
+    return b"" if time is None else b"%d" % time

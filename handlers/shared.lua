@@ -1,0 +1,32 @@
+-- Stands before every script; the loader sets PAGE above it.
+
+local function clock()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The uid stands behind the format byte; an empty list has the empty tail.
+local function tail_of(list)
+    local element = redis.call('LINDEX', list, -1)
+    return element and string.sub(element, 2, 9) or ''
+end
+
+-- Lua's stack holds about 8,000 values, so long batches are cut; 500 is even, which keeps pairs together.
+local function in_slices(command, key, first, last)
+    for start = first, last, 500 do
+        redis.call(command, key, unpack(ARGV, start, math.min(start + 499, last)))
+    end
+end
+
+-- `boot attempts` in two.
+local function owner_of(entry)
+    local boot, attempts = string.match(entry, '^(.*) (%d+)$')
+    return boot, tonumber(attempts)
+end
+
+local function take(session, owner, pending, boot, attempts, deadline)
+    local entry = boot .. ' ' .. attempts
+    redis.call('HSET', owner, session, entry)
+    redis.call('ZADD', pending, deadline, session)
+    return entry
+end

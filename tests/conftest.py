@@ -1,0 +1,27 @@
+"""What tests of several packages share."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from support.valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A Valkey of this test process (of this xdist worker); started when the first test asks for it."""
+    server = Valkey("--maxmemory-policy", "noeviction")
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def valkey(valkey_url: str) -> Iterator[redis.Redis]:
+    """A plain client of an empty store, to see what was written. Its address is `valkey_url`."""
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushall()
+        client.script_flush()
+        yield client
