@@ -1,0 +1,160 @@
+"""pykka's actors on one asyncio loop.
+
+An actor costs nothing while nobody talks to it: no thread, no task. Putting a message into its inbox schedules a drain; the drain hands
+one message after the other to `on_receive`. If that returns a coroutine, the drain goes on in a task and takes the next message when it
+is done, so an actor still does one thing at a time.
+
+What of pykka 4.5 is not used, and why (each has a contract test): futures, for awaiting one blocks the loop; the `ActorRegistry`, a list
+that is searched at each stop; `threading.Event` and uuid URNs, which cost more memory than the rest of an actor.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable
+from itertools import count
+from typing import Any, NoReturn, Self
+
+import pykka
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+"""Messages that a drain handles before the loop gets its turn, so that no crowd of messages stalls it."""
+
+_numbers = count(1)
+
+
+class _Inbox:
+    """A queue whose `put` wakes the actor."""
+
+    __slots__ = ("actor", "messages")
+
+    def __init__(self) -> None:
+        self.messages: deque[Envelope[Any]] = deque()
+        self.actor: AsyncioActor | None = None
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        self.messages.append(envelope)
+        if self.actor is not None:
+            self.actor.wake()
+
+    def get(self) -> Envelope[Any]:
+        return self.messages.popleft()
+
+    def empty(self) -> bool:
+        return not self.messages
+
+
+class _Stopped:
+    """As much of `threading.Event` as pykka asks for."""
+
+    __slots__ = ("_set",)
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def is_set(self) -> bool:
+        return self._set
+
+
+class AsyncioActor(pykka.Actor):
+    """An actor of the running asyncio loop.
+
+    Subclasses write `on_receive(message)`, plain or returning an awaitable. An exception in it ends the actor: `on_death` gets the error
+    (None when it was stopped) and whatever was still in the inbox, so that nobody waits for ever. An actor with `survives = True` logs
+    and goes on.
+    """
+
+    survives = False
+
+    def __init__(self) -> None:  # pykka's own makes an Event and a uuid: 1.2 KB
+        self.actor_urn = f"{type(self).__name__.lower()}:{next(_numbers)}"
+        self.actor_inbox = self._messages = self._create_actor_inbox()
+        self.actor_stopped = _Stopped()  # type: ignore[assignment]  # as much of an Event as pykka asks for
+        self._actor_ref = pykka.ActorRef(self)
+        self._awake = False
+        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
+        """Make an actor and give its reference. It is not registered: the registry is searched at each stop."""
+        actor = cls(*args, **kwargs)
+        actor._start_actor_loop()
+        return actor._actor_ref
+
+    @staticmethod
+    def _create_actor_inbox() -> _Inbox:
+        return _Inbox()
+
+    @staticmethod
+    def _create_future() -> NoReturn:
+        raise TypeError(
+            "nobody asks an AsyncioActor: waiting for a pykka future blocks the loop. Put a ReplyTo into the message and tell it."
+        )
+
+    def _start_actor_loop(self) -> None:
+        self._messages.actor = self
+        self.on_start()
+        if self._messages.messages:
+            self.wake()
+
+    def wake(self) -> None:
+        """See to it that the inbox is drained soon."""
+        if not self._awake:
+            self._awake = True
+            self._loop.call_soon(self._drain)
+
+    def on_death(self, error: BaseException | None, left: list[Any]) -> None:
+        """Take leave: `left` are the messages that nobody will handle."""
+
+    def _drain(self) -> None:
+        inbox = self._messages.messages
+        for _ in range(BATCH):
+            if not inbox or self.actor_stopped.is_set():
+                self._awake = False
+                return
+            message = inbox.popleft().message
+            try:
+                if isinstance(message, _ActorStop):
+                    self._die(None)
+                    return
+                waiting: Awaitable[None] | None = self.on_receive(message)
+            except Exception as error:  # noqa: BLE001 - see _finish
+                self._survive(error)
+                continue
+            if waiting is not None:
+                self._task = self._loop.create_task(self._finish(waiting))
+                return
+        self._loop.call_soon(self._drain)
+
+    async def _finish(self, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+            self._task = None
+        except asyncio.CancelledError as error:  # the loop is going down: this actor with it, not all of them
+            self._die(error)
+            return
+        except Exception as error:  # noqa: BLE001 - what an actor raises is its death, not the loop's
+            self._survive(error)
+        self._drain()
+
+    def _survive(self, error: Exception) -> None:
+        logger.error("%s met an error", self.actor_urn, exc_info=error)
+        if not self.survives:
+            self._die(error)
+
+    def _die(self, error: BaseException | None) -> None:
+        if self.actor_stopped.is_set():
+            return
+        self.actor_stopped.set()
+        left = [envelope.message for envelope in self._messages.messages]
+        self._messages.messages.clear()
+        self._messages.actor = None
+        self.on_death(error, left)

@@ -1,0 +1,130 @@
+"""What actors send each other: frozen values, matched with `match`.
+
+Those that the switchboard forwards to a handler are counted (see `Idle`); a handler's own results come back to it as the messages of the
+last part, which are not.
+"""
+
+from typing import Any
+
+import msgspec
+
+from handlers.effects import Outcome
+from handlers.reply import ReplyTo
+from workflows.turns import Answer
+
+
+class Message(msgspec.Struct, frozen=True):
+    """The base of all messages."""
+
+
+# -- to a session, through the switchboard ---------------------------------------------------------------------------------------------
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What a session is opened with, if it has to be: the workflow by name, its arguments, and the recorded facts."""
+
+    workflow: str
+    args: dict[str, Any]
+    channel: str
+    line: str | None = None
+    caller: str | None = None
+    locale: str = "en"
+    time_zone: str = "UTC"
+    facts: dict[str, Any] = {}
+    parent: tuple[str, str] | None = None
+
+
+class Inbound(Message, frozen=True):
+    """One input on its way in.
+
+    `id` is the channel's dedupe id, `type` and `payload` are those of the recorded `heard` (`left` with `payload["reason"]` is the caller
+    leaving; empty: the opening itself is the input). `opening` says how to open the session if it is not there; `fresh`: the channel
+    knows that it is not there; `reopens`: an ended or failed session begins a new generation. `stored_suffices`: answer as soon as
+    the input is on record.
+    """
+
+    session: str
+    id: str
+    type: str = ""
+    payload: dict[str, Any] = {}
+    opening: Opening | None = None
+    fresh: bool = False
+    reopens: bool = False
+    stored_suffices: bool = False
+    reply_to: ReplyTo[Answer] | None = None
+
+
+class Collect(Message, frozen=True):
+    """What was said in a turn (by number or dedupe id) from `offset` on, in later turns included; `wait`: if need be, later."""
+
+    session: str
+    turn: int | str
+    offset: int
+    reply_to: ReplyTo[Answer]
+    wait: bool = True
+
+
+class Status(Message, frozen=True):
+    """How a session is doing; answered with the value of `workflows.ErrandStatus`."""
+
+    session: str
+    reply_to: ReplyTo[dict[str, Any]]
+
+
+class Resume(Message, frozen=True):
+    """Work of this session is overdue, and ours now; `attempts` nodes have taken it over since it last made progress."""
+
+    session: str
+    attempts: int = 0
+
+
+class Due(Message, frozen=True):
+    """The alarm of a step has come, or may have: the history decides."""
+
+    session: str
+    gen: int
+    step: str
+    at: int
+
+
+# -- between a handler and the switchboard ---------------------------------------------------------------------------------------------
+
+
+class Idle(Message, frozen=True):
+    """This incarnation has nothing to do and has taken `count` forwarded messages: it may go if that is all of them."""
+
+    session: str
+    incarnation: int
+    count: int
+
+
+class Evict(Message, frozen=True):
+    """Leave memory."""
+
+
+class Gone(Message, frozen=True):
+    """This incarnation has died."""
+
+    session: str
+    incarnation: int
+
+
+# -- a handler to itself ---------------------------------------------------------------------------------------------------------------
+
+
+class Done(Message, frozen=True):
+    """An effect came to an outcome."""
+
+    gen: int
+    step: str
+    name: str
+    hash: bytes
+    outcome: Outcome
+
+
+class Notified(Message, frozen=True):
+    """The parent has this errand's notice on record, or will never want it."""
+
+
+class Tick(Message, frozen=True):
+    """Time to renew the lease, to look whether another node has finished, or to go idle."""
