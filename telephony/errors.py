@@ -15,4 +15,8 @@ class FormError(TelephonyError):
 
 
 class UnreachableError(TelephonyError):
-    """The server did not answer the simulated phone, however patient it was."""
+    """The server did not answer a simulator, however patient it was."""
+
+
+class NobodyListensError(TelephonyError):
+    """A simulated caller did something before the call was started, or when it was over."""
