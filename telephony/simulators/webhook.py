@@ -47,7 +47,7 @@ class Webhooks:
 
     def __init__(self, auth_token: str, patience: int) -> None:
         self._auth_token = auth_token
-        self._patience = patience
+        self.patience = patience
         self._client: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,14 +64,14 @@ class Webhooks:
         Raises `UnreachableError` when there was no server, or it broke off, at every try, and `TimeoutError` after 15 seconds,
         which is when Twilio gives a request up.
         """
-        for attempt in range(1, self._patience + 1):
+        for attempt in range(1, self.patience + 1):
             try:
                 answer = await self._send(request)
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-                if attempt == self._patience:
+                if attempt == self.patience:
                     raise UnreachableError(f"{request.url} did not answer in {attempt} tries: {error}") from error
             else:
-                if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or attempt == self._patience:
+                if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or attempt == self.patience:
                     return answer
             await asyncio.sleep(_RETRY_PAUSE)
         raise AssertionError("patience is at least one try")

@@ -19,13 +19,13 @@ def reference(body):
     return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
 
 
-@settings(max_examples=3000)
+@settings(max_examples=3000, deadline=None)
 @given(bodies)
 def test_every_body_reads_as_the_standard_library_reads_it(body):
     assert parse(body) == reference(body)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.lists(
         st.tuples(

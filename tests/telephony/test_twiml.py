@@ -105,7 +105,7 @@ def test_every_answer_is_equal_to_twilios_byte_for_byte_and_parses(document):
     assert [child.tag for child in ET.fromstring(written)] == [verb[0].capitalize() for verb in document]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(texts)
 def test_what_is_said_comes_back_from_the_parse_and_nothing_else_does(text):
     (verb,) = ET.fromstring(twiml.response(twiml.say(text, voice=text)))
@@ -186,7 +186,7 @@ def test_attributes_that_twilio_does_not_know_are_left_out():
     assert [child.attrib for child in verb] == [{"time": "1s"}, {}]
 
 
-@settings(max_examples=3000)
+@settings(max_examples=3000, deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -227,7 +227,7 @@ def test_markup_too_long_for_one_say_is_said_as_text():
     assert not [child for say in answer for child in say]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(texts, st.integers(-1, 80))
 def test_a_clipped_text_begins_like_the_whole_and_fits(text, size):
     clipped = twiml.clip(text, size)
