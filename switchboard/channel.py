@@ -1,0 +1,97 @@
+"""The plugin protocol of channels, and the exchange through which a channel reaches sessions.
+
+A channel turns wire requests into inbounds and answers into wire responses; nothing below it knows its format. The server finds channels
+by the entry point group `switchboard.channels`: each names a class that takes an `Exchange` and has `routes()`.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+
+from handlers.counters import Counters
+from handlers.errands import Post
+from handlers.messages import Collect, Inbound, Opening
+from handlers.reply import ReplyTo
+from switchboard.guard import Limits
+from switchboard.settings import Line, Settings
+from workflows.turns import Answer
+
+
+class Exchange:
+    """What a channel has of the house: the settings, the lines, and a way to sessions.
+
+    Attributes:
+        settings: all of them; secrets included, so never log it.
+        limits: of a request's body, for `guard.read_body`.
+        counters: where a channel counts what it refuses.
+    """
+
+    def __init__(self, settings: Settings, limits: Limits, post: Post, counters: Counters) -> None:
+        self.settings = settings
+        self.limits = limits
+        self.counters = counters
+        self._post = post
+
+    def public_url(self, request: web.Request) -> str:
+        """The URL that the sender of a request used, with its target as it was sent.
+
+        It is the configured public URL's, else what a trusted proxy says (the first of several values), else the request's own.
+        """
+        server = self.settings.server
+        if server.public_url is not None:
+            return server.public_url.rstrip("/") + request.raw_path
+        scheme, host = request.scheme, request.headers.get("Host", "")
+        if server.trusted_proxies and request.remote and any(ip_address(request.remote) in each for each in server.trusted_proxies):
+            scheme = request.headers.get("X-Forwarded-Proto", scheme).partition(",")[0].strip()
+            host = request.headers.get("X-Forwarded-Host", host).partition(",")[0].strip()
+        return f"{scheme}://{host}{request.raw_path}"
+
+    def line(self, channel: str, address: str) -> Line | None:
+        """The line that people reach at an address: its own entry in `[lines]`, else the channel's `*`."""
+        lines = self.settings.lines
+        return lines.get(f"{channel}:{address}") or lines.get(f"{channel}:*")
+
+    async def send(self, inbound: Inbound, patience: float) -> Answer | None:
+        """Bring an input to its session and wait for the answer, at most `patience` seconds; None: it takes longer, collect it.
+
+        Raises `HandlerError` when it cannot be told whether the input is on record: the channel must ask its caller to send it again.
+        """
+        reply: ReplyTo[Answer] = ReplyTo()
+        self._post.post(msgspec.structs.replace(inbound, reply_to=reply))
+        try:
+            return await reply.get(patience)
+        except TimeoutError:
+            return None
+
+    async def collect(self, session: str, turn: int | str, offset: int, patience: float = 0.0) -> Answer | None:
+        """What was said in a turn and since, from `offset` on. With `patience` (seconds), waits for something to be said; None: nothing yet."""
+        reply: ReplyTo[Answer] = ReplyTo()
+        self._post.post(Collect(session, turn, offset, reply, wait=patience > 0))
+        try:
+            return await reply.get(patience or None)
+        except TimeoutError:
+            return None
+
+
+class Channel(Protocol):
+    """One way to reach people.
+
+    `name` is the word before the colon in `[lines]`. Raises `SettingsError` when made with settings
+    that it cannot work with.
+    """
+
+    name: str
+
+    def __init__(self, exchange: Exchange) -> None: ...
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """The endpoints of this channel."""
+        ...
+
+
+def opening(line: Line, channel: str, address: str, caller: str | None, facts: dict[str, object]) -> Opening:
+    """How a line opens its sessions."""
+    return Opening(line.workflow, line.args, channel, address, caller, line.locale, line.timezone, facts)

@@ -1,0 +1,177 @@
+"""The server: puts the house together, listens, and takes it down again."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncGenerator, Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from aiohttp import web
+
+from handlers.alarms import Alarms
+from handlers.counters import Counters
+from handlers.effects import Effects
+from handlers.errors import HandlerError
+from handlers.handler import House
+from handlers.history import History
+from handlers.messages import Message
+from handlers.redis_history import RedisHistory
+from switchboard.board import Board
+from switchboard.channel import Channel, Exchange
+from switchboard.embedded import embedded_valkey
+from switchboard.errors import ServerError
+from switchboard.guard import GuardedRunner, Limits
+from switchboard.settings import Settings
+from switchboard.sweeper import Sweeper
+from workflows.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 8.0
+"""How long running requests may take to finish when the server is told to stop."""
+
+
+class Posting:
+    """The port through which handlers reach the switchboard, which is made after them."""
+
+    def __init__(self) -> None:
+        self.post: Callable[[Message], None] = self._too_early
+
+    @staticmethod
+    def _too_early(message: Message) -> None:
+        raise RuntimeError(f"{type(message).__name__} came before there was a switchboard")
+
+
+class Server:
+    """One node, put together: a history, a switchboard, a sweeper and the channels."""
+
+    def __init__(self, settings: Settings, history: History) -> None:
+        posting = Posting()
+        alarms = Alarms(history, lambda due: posting.post(due))
+        self.counters = Counters()
+        self.house = House(
+            history,
+            Registry(),
+            Effects(_bindings()),
+            posting,
+            alarms,
+            settings.sessions.idle.total_seconds(),
+            round(settings.store.ttl.total_seconds() * 1000),
+            counters=self.counters,
+        )
+        ref = Board.start(self.house)
+        board = ref._actor_weakref()  # noqa: SLF001 - pykka gives a reference only; the board is asked how many sessions are live
+        assert board is not None
+        self.board: Board = board
+        posting.post = self.board.post
+        self.limits = Limits(
+            header_seconds=settings.server.header_timeout.total_seconds(),
+            body_seconds=settings.server.body_timeout.total_seconds(),
+            idle_seconds=settings.server.idle_timeout.total_seconds(),
+            max_body=settings.server.max_body,
+            max_connections=settings.server.max_connections,
+        )
+        self.exchange = Exchange(settings, self.limits, posting, self.counters)
+        self.sweeper = Sweeper(self.house)
+        self.app = web.Application(client_max_size=settings.server.max_body)
+        self.app.add_routes([web.get("/healthz", self._health), web.get("/readyz", self._readiness)])
+        for channel in _channels(self.exchange):
+            self.app.add_routes(channel.routes())
+
+    async def _health(self, _: web.Request) -> web.Response:
+        """The process lives."""
+        return web.json_response({"status": "ok", "live": self.board.live})
+
+    async def _readiness(self, _: web.Request) -> web.Response:
+        """The store answers."""
+        try:
+            await self.house.history.load("readiness")
+        except HandlerError as error:
+            return web.json_response({"status": "unavailable", "reason": str(error)}, status=503, headers={"Retry-After": "1"})
+        return web.json_response({"status": "ready"})
+
+    async def close(self) -> None:
+        """Take the house down; what is outstanding is taken over by whoever is next."""
+        await self.sweeper.stop()
+        self.house.alarms.close()
+        self.board.stop()
+        await asyncio.sleep(0)
+
+
+def _bindings() -> dict[str, Callable[..., Any]]:
+    return {point.name: point.load() for point in entry_points(group="switchboard.effects")}
+
+
+def _channels(exchange: Exchange) -> list[Channel]:
+    return [point.load()(exchange) for point in entry_points(group="switchboard.channels")]
+
+
+@contextlib.asynccontextmanager
+async def store(settings: Settings) -> AsyncGenerator[RedisHistory, None]:
+    """The histories: those of the configured store, else those of the embedded Valkey."""
+    node = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(6)}"
+    async with contextlib.AsyncExitStack() as held:
+        url = settings.store.url
+        if url is None:
+            url = await held.enter_async_context(embedded_valkey(settings.data, settings.store.fsync))
+        history = RedisHistory(url, node)
+        held.push_async_callback(history.close)
+        await history.open()
+        yield history
+
+
+async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; `listening` is told the address. Raises `ServerError` when the port is taken."""
+    async with store(settings) as history:
+        server = Server(settings, history)
+        runner = GuardedRunner(server.app, server.limits, server.counters, shutdown_timeout=DRAIN_SECONDS)
+        await runner.setup()
+        try:
+            host, port = settings.server.host, settings.server.port
+            site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True)
+            try:
+                await site.start()
+            except OSError as error:
+                raise ServerError(
+                    f"cannot listen on {host}:{port}: {error.strerror or error}. Stop what uses it, or choose another port with --port."
+                ) from None
+            server.sweeper.start()
+            _calm_collector()
+            listening(f"http://{host}:{runner.addresses[0][1]}")
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+            await server.close()
+
+
+def _calm_collector() -> None:
+    """What is there now stays; and with 100,000 live sessions a full collection takes a second, so it is made rare."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 5, 10_000)
+
+
+def run(settings: Settings, listening: Callable[[str], None]) -> None:
+    """Serve in this process until it is told to stop (SIGINT, SIGTERM)."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await serve(settings, listening, stop)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())

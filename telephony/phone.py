@@ -1,0 +1,310 @@
+"""The phone: Twilio's webhooks in, TwiML out.
+
+A call is the session `phone:<CallSid>`. Each answer's action URL carries the turn that it answers; what the caller does next has that turn
+as its dedupe id, since nobody can answer one Gather twice. So a webhook that Twilio repeats gets the very same TwiML, from whatever
+replica. Contract: rows TV1 to TV12 of `docs/channels.md`; https://www.twilio.com/docs/voice/twiml.
+"""
+
+import logging
+import math
+from collections.abc import Iterable
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from handlers.errors import HandlerError
+from handlers.messages import Inbound
+from switchboard.channel import Exchange, opening
+from switchboard.guard import read_body
+from switchboard.settings import Line
+from telephony import form, twiml
+from telephony.errors import FormError
+from telephony.twilio_signature import signed, signed_body
+from workflows.events import Prompt
+from workflows.listen import Choice, Digits, Intents, Message, Transfer, Words, YesNo
+from workflows.outputs import Output, Play, Say, Ssml
+from workflows.turns import Answer
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 10.0
+"""Seconds until an interim answer: Twilio gives up after 15, the connection included (TV5, TV10)."""
+
+POLLS = 90
+"""How often a caller is kept waiting for the same turn before the call is ended: a quarter of an hour."""
+
+MOMENTS = 20
+"""How often a caller hears "one moment" while the store is down, each with a pause of three seconds."""
+
+OVER = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+"""The statuses that end a call (TV11); the others are news of its beginning."""
+
+ONE_MOMENT = "One moment, please."
+NOT_IN_SERVICE = "This number is not in service. Goodbye."
+LOST = "Sorry, this call cannot be continued. Please call again."
+TOO_LONG = "Sorry, this takes longer than it should. Please call again later."
+
+FACTS: dict[str, object] = {"owns_timeouts": True, "can_deliver": False}
+
+Fields = dict[str, str]
+
+
+class Phone:
+    """The channel of telephone calls."""
+
+    name = "phone"
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._token = exchange.settings.twilio_auth_token.get_secret_value()
+        self._account = exchange.settings.twilio_account_sid
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Calls and turns, the end of calls, and recordings that are ready."""
+        for path, endpoint in (("voice", self._voice), ("status", self._status), ("recording", self._recording)):
+            yield web.post(f"/twilio/{path}", endpoint)
+            yield web.get(f"/twilio/{path}", endpoint, allow_head=False)
+
+    # -- endpoints -------------------------------------------------------------------------------------------------------------------------
+
+    async def _voice(self, request: web.Request) -> web.Response:
+        fields = await self._read(request)
+        query = request.query
+        line = self._exchange.line("phone", fields.get("To", ""))
+        if line is None:
+            logger.warning("no line for %s: add it to [lines], or a phone:* line", fields.get("To"))
+            return _xml(twiml.say(NOT_IN_SERVICE), twiml.hangup())
+        session = f"phone:{fields['CallSid']}"
+        turn = _number(query.get("turn"))
+        try:
+            if "again" in query and turn is not None:
+                answer = await self._ask_again(session, turn)
+            elif turn is not None and "offset" in query:
+                answer = await self._poll(session, turn, _number(query["offset"]) or 0)
+            else:
+                answer = await self._take(session, turn, fields, line)
+        except HandlerError as error:
+            logger.warning("%s: %s", session, error)
+            return self._one_moment(turn, _number(query.get("again")) or 0)
+        return _xml(*self._render(answer, line, _number(query.get("polls")) or 0))
+
+    async def _status(self, request: web.Request) -> web.Response:
+        fields = await self._read(request)
+        if fields.get("CallStatus") in OVER:
+            inbound = Inbound(f"phone:{fields['CallSid']}", "left", "left", {"reason": fields["CallStatus"]}, stored_suffices=True)
+            await self._store(inbound)
+        return web.Response(status=204)
+
+    async def _recording(self, request: web.Request) -> web.Response:
+        """A recording is ready: the same input as Record's action, in case that one was lost."""
+        fields = await self._read(request)
+        turn = _number(request.query.get("turn"))
+        if turn is not None and fields.get("RecordingUrl") and fields.get("RecordingStatus", "completed") == "completed":
+            inbound = Inbound(f"phone:{fields['CallSid']}", str(turn), "recorded", _recorded(fields), stored_suffices=True)
+            await self._store(inbound)
+        return web.Response(status=204)
+
+    async def _store(self, inbound: Inbound) -> None:
+        try:
+            await self._exchange.send(inbound, PATIENCE)
+        except HandlerError as error:
+            logger.warning("%s: %s", inbound.session, error)
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"}) from None
+
+    # -- turns -----------------------------------------------------------------------------------------------------------------------------
+
+    async def _take(self, session: str, turn: int | None, fields: Fields, line: Line) -> Answer:
+        if turn is None:
+            begin = opening(line, "phone", fields.get("To", ""), fields.get("From"), FACTS)
+            inbound = Inbound(session, "start", opening=begin, fresh=True)
+        else:
+            type_, payload = _heard(fields)
+            inbound = Inbound(session, "left" if type_ == "left" else str(turn), type_, payload)
+        answer = await self._exchange.send(inbound, PATIENCE)
+        if answer is None:
+            answer = await self._exchange.collect(session, inbound.id, 0)
+        assert answer is not None, "what is not waited for is answered at once"
+        return answer
+
+    async def _poll(self, session: str, turn: int, offset: int) -> Answer:
+        answer = await self._exchange.collect(session, turn, offset, PATIENCE)
+        if answer is None:
+            answer = await self._exchange.collect(session, turn, offset)
+        assert answer is not None, "what is not waited for is answered at once"
+        return answer
+
+    async def _ask_again(self, session: str, turn: int) -> Answer:
+        """After a failure of the store: the answer to the caller's last input if that is on record, else the question anew."""
+        answer = await self._exchange.collect(session, str(turn), 0)
+        if answer is None or answer.state == "handled":
+            answer = await self._exchange.collect(session, turn, 0)
+        assert answer is not None, "what is not waited for is answered at once"
+        return answer
+
+    def _one_moment(self, turn: int | None, times: int) -> web.Response:
+        if times >= MOMENTS:
+            return _xml(twiml.say(TOO_LONG), twiml.hangup())
+        target = f"voice?again={times + 1}" if turn is None else f"voice?turn={turn}&again={times + 1}"
+        return _xml(twiml.say(ONE_MOMENT), twiml.pause(3), twiml.redirect(target))
+
+    # -- TwiML -----------------------------------------------------------------------------------------------------------------------------
+
+    def _render(self, answer: Answer, line: Line, polls: int) -> list[twiml.Verb]:
+        said = [_spoken(output, line) for output in _within_limit([output for _, _, output in answer.said])]
+        if answer.ended or answer.state in ("ended", "failed", "handled"):
+            if not said and answer.state in ("failed", "handled"):
+                said = [twiml.say(LOST)]
+            return [*said, twiml.hangup()]
+        if answer.prompt is None or answer.state == "running":
+            if polls >= POLLS:
+                return [*said, twiml.say(TOO_LONG), twiml.hangup()]
+            if answer.state == "running" and not said and not polls:
+                said = [twiml.say(ONE_MOMENT)]
+            offset = answer.offset + len(answer.said)
+            return [*said, twiml.pause(1), twiml.redirect(f"voice?turn={answer.turn}&offset={offset}&polls={polls + 1}")]
+        return _listening(said, answer.prompt, answer.turn, line)
+
+    # -- ingress ---------------------------------------------------------------------------------------------------------------------------
+
+    async def _read(self, request: web.Request) -> Fields:
+        """Limits, signature, fields: 403 for a stranger, 4xx for what is no call; nothing of it is stored."""
+        signature = request.headers.get("X-Twilio-Signature")
+        url = self._exchange.public_url(request)
+        if request.method == "GET":
+            pairs = parse_qsl(request.query_string, keep_blank_values=True)
+            genuine = signed(self._token, url, (), signature)
+        else:
+            body = await read_body(request, self._exchange.limits)
+            if request.content_type == "application/x-www-form-urlencoded":
+                try:
+                    pairs = form.parse(body)
+                except FormError as error:
+                    raise web.HTTPBadRequest(text=str(error)) from None
+                genuine = signed(self._token, url, pairs, signature)
+            else:
+                genuine = signed_body(self._token, url, body, signature)
+                pairs = []
+        if not genuine:
+            self._exchange.counters["forged"] += 1
+            logger.warning(
+                "refused a request to %s: its X-Twilio-Signature does not fit. If it came from Twilio, set TWILIO_AUTH_TOKEN and PUBLIC_URL "
+                "as Twilio has them.", url.partition("?")[0],
+            )  # fmt: skip
+            raise web.HTTPForbidden(text="The signature does not fit.\n")
+        fields = dict(pairs)
+        if fields.get("AccountSid", self._account) != self._account:
+            raise web.HTTPForbidden(text="This is another account's.\n")
+        sid = fields.get("CallSid", "")
+        if not (sid.isascii() and sid.isalnum() and len(sid) <= 64):  # noqa: PLR2004 - a SID has 34 characters; some room
+            raise web.HTTPBadRequest(text="CallSid is missing.\n")
+        return fields
+
+
+def _heard(fields: Fields) -> tuple[str, dict[str, object]]:
+    """What the caller did: the type of the input and its payload (TV8, TV9, TV12)."""
+    if fields.get("RecordingUrl"):
+        return "recorded", _recorded(fields)
+    if "DialCallStatus" in fields:
+        return "transferred", {"outcome": fields["DialCallStatus"], "seconds": _number(fields.get("DialCallDuration")) or 0}
+    digits = fields.get("Digits", "")
+    if digits == "hangup":
+        return "left", {"reason": "hangup"}
+    if digits:
+        return "pressed", {"digits": digits}
+    speech = fields.get("SpeechResult", "")
+    return ("said", {"text": speech}) if speech.strip() else ("silence", {})
+
+
+def _recorded(fields: Fields) -> dict[str, object]:
+    return {"url": fields["RecordingUrl"], "seconds": _number(fields.get("RecordingDuration")) or 0}
+
+
+def _listening(said: list[twiml.Verb], prompt: Prompt, turn: int, line: Line) -> list[twiml.Verb]:
+    action = f"voice?turn={turn}"
+    listen = prompt.listen
+    match listen:
+        case Message(seconds=seconds):
+            callback = f"recording?turn={turn}"
+            return [*said, twiml.record(action=action, max_length=seconds, recording_status_callback=callback), twiml.redirect(action)]
+        case Transfer(number=number, seconds=seconds):
+            return [*said, twiml.dial(number, action=action, timeout=seconds)]
+        case Digits(n=n, finish_on=finish_on):
+            inputs, num_digits, hints = "dtmf", n, None
+        case Choice():
+            keys = [key for key, _ in listen.labels()]
+            inputs, num_digits, finish_on = "dtmf speech", _same_length(keys), "#"
+            hints = ", ".join(name for _, name in listen.labels())
+        case YesNo():
+            inputs, num_digits, finish_on, hints = "dtmf speech", 1, "#", "yes, no"
+        case Intents(samples=samples):
+            inputs, num_digits, finish_on = "dtmf speech", None, "#"
+            hints = ", ".join(each for utterances in samples.values() for each in utterances)
+        case Words(hints=words):
+            inputs, num_digits, finish_on, hints = "dtmf speech", None, "#", ", ".join(words)
+        case _:
+            inputs, num_digits, finish_on, hints = "dtmf speech", None, "#", None
+    spoken = inputs != "dtmf"
+    return [
+        twiml.gather(
+            *said,
+            action=action,
+            inputs="dtmf speech" if spoken else "dtmf",
+            timeout=None if prompt.timeout is None else max(1, math.ceil(prompt.timeout)),
+            num_digits=num_digits,
+            finish_on_key=None if finish_on == "#" else finish_on,
+            action_on_empty_result=True,
+            hints=hints or None,
+            language=line.locale if spoken else None,
+            speech_timeout="auto" if spoken else None,
+        )
+    ]
+
+
+def _same_length(keys: list[str]) -> int | None:
+    """How many keys make a choice, if that is the same for all: options that are no telephone keys count from 1."""
+    if not all(key.isdecimal() for key in keys):
+        keys = [str(number) for number in range(1, len(keys) + 1)]
+    lengths = {len(key) for key in keys}
+    return lengths.pop() if len(lengths) == 1 else None
+
+
+def _spoken(output: Output, line: Line) -> twiml.Verb:
+    match output:
+        case Say(text=text, voice=voice, language=language):
+            return twiml.say(text, voice=voice or line.voice, language=language or line.locale)
+        case Ssml(markup=markup):
+            return twiml.say_ssml(markup, voice=line.voice, language=line.locale)
+        case Play(url=url):
+            return twiml.play(url)
+
+
+def _within_limit(outputs: list[Output]) -> list[Output]:
+    """Cut what is said to what one answer may hold (TV7), leaving room for the verbs around it."""
+    room = twiml.LIMIT - 4_000
+    if sum(len(output.text) * 5 if isinstance(output, Say) else 2_000 for output in outputs) < room:
+        return outputs
+    kept: list[Output] = []
+    for output in outputs:
+        size = 200
+        match output:
+            case Say(text=text, voice=voice, language=language):
+                text = twiml.clip(text, max(room - size, 0))
+                output = Say(text, voice, language)  # noqa: PLW2901 - the same output, cut
+                size += len(text.encode()) * 2
+            case Ssml(markup=markup):
+                size += len(markup.encode()) * 2
+            case Play(url=url):
+                size += len(url.encode())
+        if size > room:
+            break
+        room -= size
+        kept.append(output)
+    return kept
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 16 else None  # noqa: PLR2004 - an int64
+
+
+def _xml(*verbs: twiml.Verb) -> web.Response:
+    return web.Response(text=twiml.response(*verbs), content_type="text/xml")
