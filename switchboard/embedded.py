@@ -50,7 +50,7 @@ _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _COMPLAINT: Final = re.compile(r"^\d+:\w .*? # (?!WARNING)(.+)$", re.MULTILINE)
 _REFUSED: Final = re.compile(r"\b(AOF|RDB|append[ -]only)\b")
 _ADVICE: Final = re.compile(r": make a | You can: ")
-_LAST: Final = re.compile(r"\S+\.incr\.aof")
+_GROWING: Final = re.compile(r"\S+\.incr\.aof")
 _FULL: Final = re.compile(r"No space left|quota exceeded")
 _LOADED: Final = re.compile(r"loading_loaded_perc:([\d.]+)")
 
@@ -105,7 +105,8 @@ class _Valkey:
     async def ready(self) -> None:
         """Return when Valkey answers and has a supervisor; start whatever is missing."""
         now = asyncio.get_running_loop().time
-        begun = self._log_size()
+        self._log.touch(mode=0o600)
+        begun = self._log.stat().st_size
         attempts = 0
         heard = told = now()
         while True:
@@ -123,8 +124,8 @@ class _Valkey:
                 raise EmbeddedError(f"The Valkey in {self.home} is of no use: {answer[1:].strip()} (its log: {self._log}). {_ELSEWHERE}")
             elif now() - heard > _PATIENCE:
                 raise EmbeddedError(
-                    f"The Valkey in {self.home} does not answer; its pid is in {self.home / supervisor.VALKEY}, its log "
-                    f"in {self._log}. Two machines cannot share a directory. {_ELSEWHERE}"
+                    f"The Valkey in {self.home} does not answer; its pid is in {supervisor.VALKEY} there, its log in {supervisor.LOG}. "
+                    f"Two machines cannot share a directory. {_ELSEWHERE}"
                 )
             if now() - told > _TELL:
                 told = now()
@@ -150,7 +151,7 @@ class _Valkey:
             pause = _WATCH if now() - last > _CALM else min(2 * pause, _SLOWEST)
             last = now()
             try:
-                _logger.warning("Valkey or its supervisor died; starting it again", log=self._last_words(), file=str(self._log))
+                _logger.warning("Valkey or its supervisor died; starting it again", log=str(self._log), last=self._last_words())
                 await asyncio.to_thread(self._start)
             except (OSError, EmbeddedError) as error:
                 _logger.error("Valkey cannot be started again", reason=str(error))  # noqa: TRY400  # the reason is a sentence
@@ -218,9 +219,8 @@ class _Valkey:
     def _remedy(self, words: str) -> str:
         """Name a command that cuts off damage at the end of the history; damage before it would leave a hole."""
         folder = self.home / "appendonlydir"
-        manifest = (folder / "appendonly.aof.manifest").read_text(errors="replace").strip()
-        damaged = _LAST.search(words)
-        if not damaged or damaged[0] not in manifest.splitlines()[-1]:
+        damaged = _GROWING.search(words)
+        if not damaged or damaged[0] not in (folder / "appendonly.aof.manifest").read_text().splitlines()[-1]:
             return ""
         tool = self.home / "valkey-check-aof"  # what the server is when called so; it fails at the manifest: valkey#4739
         tool.unlink(missing_ok=True)
@@ -231,13 +231,10 @@ class _Valkey:
     def _log(self) -> Path:
         return self.home / supervisor.LOG
 
-    def _log_size(self) -> int:
-        return self._log.stat().st_size if self._log.exists() else 0
-
     def _last_words(self, begun: int = 0) -> str:
         """Give the last complaint in the log, or else its last line, from a position on and near its end."""
         with self._log.open("rb") as log:
-            log.seek(max(begun, self._log_size() - 10_000))
+            log.seek(max(begun, log.seek(0, os.SEEK_END) - 10_000))
             text = log.read().decode(errors="replace").strip()
         return (_COMPLAINT.findall(text) or text.splitlines() or ["it says nothing"])[-1]
 

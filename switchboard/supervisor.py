@@ -116,19 +116,20 @@ def _drop_zeros() -> None:
 
     Valkey mends a command that is torn at the end, but refuses zeros. They are part of no whole command, which ends in a line feed.
     """
-    for entry in os.scandir("appendonlydir") if os.path.isdir("appendonlydir") else ():  # noqa: PTH112  # pathlib is heavy
-        if entry.name.endswith(".incr.aof"):
-            with open(entry.path, "r+b") as file:  # noqa: PTH123  # as above
-                size = end = file.seek(0, os.SEEK_END)
-                while end:
-                    start = max(0, end - 4096)
-                    file.seek(start)
-                    end = start + len(file.read(end - start).rstrip(b"\0"))
-                    if end > start:
-                        break
-                if end < size:
-                    file.truncate(end)
-                    os.write(2, f"# {size - end} zeros cut off the end of {entry.path}\n".encode())
+    with suppress(FileNotFoundError):
+        for entry in os.scandir("appendonlydir"):
+            if entry.name.endswith(".incr.aof"):
+                with open(entry.path, "r+b") as file:  # noqa: PTH123  # pathlib is heavy
+                    size = end = file.seek(0, os.SEEK_END)
+                    while end:
+                        start = max(0, end - 4096)
+                        file.seek(start)
+                        end = start + len(file.read(end - start).rstrip(b"\0"))
+                        if end > start:
+                            break
+                    if end < size:
+                        file.truncate(end)
+                        os.write(2, f"{size - end} zeros cut off the end of {entry.path}\n".encode())
 
 
 def _start(binary: str, lock: int) -> int:
@@ -157,7 +158,8 @@ def _end_with_valkey(child: int | None) -> None:
     lock = open_lock(VALKEY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     if child is not None:
-        os.waitpid(child, 0)
+        with suppress(ChildProcessError):  # where the server was started with SIGCHLD ignored
+            os.waitpid(child, 0)
     os.close(lock)  # before the supervisor's own lock goes, so that a successor finds both free
     os._exit(0)
 

@@ -26,7 +26,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from switchboard import supervisor
+from switchboard import embedded, supervisor
 from switchboard.embedded import embedded_valkey
 from switchboard.errors import EmbeddedError
 
@@ -195,6 +195,7 @@ async def test_a_first_start_makes_a_private_valkey_that_keeps_what_it_is_told(d
         assert path == data.path / "valkey.sock"
         assert mode(path) == 0o700
         assert mode(data.path) == 0o700
+        assert [file for file in data.path.rglob("*") if mode(file) & 0o077] == []
         assert "Ready to accept connections" in data.log
         wanted = {
             "appendonly": "yes",
@@ -396,6 +397,7 @@ def test_whoever_is_killed_whenever_what_was_acknowledged_is_there(data: Data, s
         if dice.random() < 0.3:
             keeper.end(signal.SIGKILL)
             keeper = serve().ready()
+    until(lambda: data.held(supervisor.SUPERVISOR))
 
 
 async def test_a_path_too_long_for_a_socket_goes_by_a_private_link(data: Data) -> None:
@@ -547,6 +549,16 @@ async def test_a_valkey_that_cannot_run_is_told_with_its_reason(data: Data) -> N
     said = await refusal(data.path)
     assert "does not start" in said
     assert "socket" in said
+
+
+async def test_a_valkey_that_hangs_is_told(data: Data, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_PATIENCE", 0.1)
+    serve().ready()
+    os.kill(data.pid(supervisor.VALKEY), signal.SIGSTOP)
+    try:
+        assert "does not answer" in await refusal(data.path)
+    finally:
+        os.kill(data.pid(supervisor.VALKEY), signal.SIGCONT)
 
 
 async def test_the_binary_is_the_one_that_the_wheel_itself_would_run(data: Data) -> None:
