@@ -66,7 +66,8 @@ def say_ssml(markup: str, *, voice: str | None = None, language: str | None = No
     try:
         written = _checked(_clean(markup))
     except (expat.ExpatError, _UnspeakableError):
-        return say(unescape(_TAG.sub("", markup)), voice=voice, language=language)
+        spoken = " ".join(unescape(_TAG.sub(" ", markup)).split())  # a tag parts words: "<s>One</s><s>Two</s>"
+        return say(spoken, voice=voice, language=language)
     return _element("Say", {"language": language, "voice": voice}, written)
 
 

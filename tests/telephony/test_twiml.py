@@ -94,7 +94,7 @@ def nest(parent, verb):
         getattr(parent, name)(*([] if content is None else [clean(content)]), **options)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(documents)
 def test_every_answer_is_equal_to_twilios_byte_for_byte_and_parses(document):
     reference = theirs.VoiceResponse()
@@ -163,13 +163,14 @@ def test_the_tags_and_their_nesting_are_those_of_twilios_library():
     [
         ("<amazon:effect name='whispered'>psst</amazon:effect>", "psst"),
         ("a <b>bold</b> word", "a bold word"),
-        ("one <break> two", "one  two"),
+        ("one <break> two", "one two"),
         ("AT&T is < 3", "AT&T is < 3"),
-        ("a</speak><speak>b", "ab"),
+        ("a</speak><speak>b", "a b"),
         ("</Say><Hangup/><Say>", ""),
+        ("<p>One.</p><p>Two.</p><blink/>", "One. Two."),
         ("<script>alert(1)</script>", "alert(1)"),
-        ("fish &nbsp;&amp; chips &#1;&#xD800;", "fish \xa0& chips \ufffd"),
-        ('<!DOCTYPE speak [<!ENTITY e "hello">]><speak>&e;</speak>', "<!DOCTYPE speak []>&e;"),
+        ("fish &nbsp;&amp; chips &#1;&#xD800;", "fish & chips \ufffd"),
+        ('<!DOCTYPE speak [<!ENTITY e "hello">]><speak>&e;</speak>', "<!DOCTYPE speak [ ]> &e;"),
         ("<?xml version='1.0'?><!DOCTYPE speak><speak>hi</speak>", "hi"),
         ("<speak><speak>hi</speak></speak>", "hi"),
         ("<Say>hi</Say>", "hi"),
@@ -177,7 +178,7 @@ def test_the_tags_and_their_nesting_are_those_of_twilios_library():
 )  # fmt: skip
 def test_other_markup_is_said_as_its_text(markup, spoken):
     verb = ssml(markup)
-    assert (verb.text or "").rstrip(" ") == spoken.rstrip(" ")
+    assert (verb.text or "") == spoken
     assert not list(verb)
 
 
@@ -186,7 +187,7 @@ def test_attributes_that_twilio_does_not_know_are_left_out():
     assert [child.attrib for child in verb] == [{"time": "1s"}, {}]
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(
     st.lists(
         st.sampled_from(
