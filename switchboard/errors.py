@@ -1,7 +1,12 @@
 """What can go wrong with a server as a whole; commands print its one sentence and leave with exit code 2.
 
 SwitchboardError
-└── EmbeddedError          the Valkey that comes with the server cannot be used
+├── EmbeddedError          the Valkey that comes with the server cannot be used
+├── ServerError            the server cannot listen
+├── SettingsError          a setting is wrong, or a file that holds settings cannot be read
+├── ShadowError            a folder of the user's hides one of our own packages
+├── PluginError            a command of another distribution cannot be loaded
+└── UnknownSessionError    no history is stored for the session that a command names
 """
 
 
@@ -11,3 +16,23 @@ class SwitchboardError(Exception):
 
 class EmbeddedError(SwitchboardError):
     """The Valkey that comes with the server cannot be used; the text says why and what to do."""
+
+
+class ServerError(SwitchboardError):
+    """The server cannot listen: its port is taken, or its address is not of this machine."""
+
+
+class SettingsError(SwitchboardError):
+    """A setting is wrong, or a file that holds settings cannot be read; the text names every one that is, and no secret."""
+
+
+class ShadowError(SwitchboardError):
+    """A folder of the user's hides one of our own packages."""
+
+
+class PluginError(SwitchboardError):
+    """A command of another distribution cannot be loaded."""
+
+
+class UnknownSessionError(SwitchboardError):
+    """No history is stored for the session that a command names."""

@@ -1,0 +1,93 @@
+"""What the value of a setting may be: types that read it, check it, and say what to write instead."""
+
+import difflib
+import re
+import zoneinfo
+from collections.abc import Iterable
+from datetime import timedelta
+from importlib.metadata import entry_points
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from handlers.errors import StoreError
+from handlers.redis_link import Address
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST_DAYS: Final = 36_500
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """A guess at what was meant, to be put behind a refusal; nothing if no known word is like it."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _duration(value: object) -> timedelta:
+    """Read `30`, `1.5` (seconds) or `"30s"`, `"5m"`, `"12h"`, `"30d"`."""
+    seconds: float = 0
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?) *([smhd])", value.strip())):
+        seconds = float(found[1]) * _UNITS[found[2]]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    if not 0 < seconds <= _LONGEST_DAYS * _UNITS["d"]:
+        raise ValueError(f'{value!r} is no duration: write a number of seconds, or "30s", "5m", "12h", "30d"')
+    return timedelta(seconds=seconds)
+
+
+def _language(value: str) -> str:
+    if not _LANGUAGE.fullmatch(value):
+        raise ValueError(f"{value!r} is no language: write a BCP 47 tag such as en-GB")
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"{value!r} is no time zone: write an IANA name such as Europe/Helsinki{meant(value, zoneinfo.available_timezones())}"
+        ) from None
+    return value
+
+
+def _line_address(value: str) -> str:
+    """Check an address in `[lines]`: a channel that is installed, a colon, and who is reached (or `*` for all)."""
+    channel, _, address = value.partition(":")
+    known = {point.name for point in entry_points(group="switchboard.channels")}
+    if not address:
+        raise ValueError(f'write a channel and an address, such as "{min(known, default="phone")}:*"')
+    if channel not in known:
+        raise ValueError(f"there is no channel {channel!r}. Known are {', '.join(sorted(known))}{meant(channel, known)}")
+    return value
+
+
+def _public_url(value: str) -> str:
+    """Check the URL by which the world reaches the server; a path in it is what a proxy in front cuts off."""
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fits = False
+    if not fits or "@" in value or "?" in value or "#" in value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("write the URL by which the world reaches this server, such as https://calls.example.com")
+    return value.rstrip("/")
+
+
+def _store_url(value: str) -> str:
+    try:
+        Address.parse(value)
+    except StoreError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Language = Annotated[str, AfterValidator(_language)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+LineAddress = Annotated[str, AfterValidator(_line_address)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
