@@ -1,0 +1,301 @@
+"""The guard of the HTTP server: what one client may take of it, in bytes, in seconds and in connections.
+
+aiohttp's own server waits for ever: for a head that never ends, for a body that never comes, for a client that never reads its answer;
+it takes any number of connections, and hostile bytes write tracebacks into the log. What is here goes between the two. A request that
+comes and goes at once arms no timer.
+
+It leans on names of `aiohttp.web_protocol.RequestHandler` that are not public: the tests tell when one of them has changed.
+"""
+
+import asyncio
+import logging
+import resource
+from http import HTTPStatus
+from typing import Any, cast
+
+import msgspec
+from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from handlers.counters import Counters
+
+logger = logging.getLogger(__name__)
+
+MAX_HEAD = 65_536
+"""Bytes of a head that comes in pieces. aiohttp bounds its lines (8,190 bytes) and their number (128), but a megabyte each adds up."""
+
+READ_BUFFER = 65_536
+"""Bytes of a body that wait for the endpoint before the client is made to wait."""
+
+LINGER_SECONDS = 2.0
+"""How long a body that nobody wants is read away after the answer, lest the client be cut off before it has read that answer."""
+
+SPARE_FILES = 512
+"""Descriptors for the rest: the store, the effects' own connections, the listening sockets."""
+
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one client, and all of them together, may take.
+
+    Attributes:
+        header_seconds: for the whole head of a request, from the connection's start or from the head's first byte.
+        body_seconds: for the whole body, from when the endpoint asks for it.
+        idle_seconds: without a request, before the connection is closed.
+        write_seconds: during which the client must take all that waits for it.
+        max_body: bytes of a body.
+        max_connections: at once; those whose client has left while its request still runs are counted.
+    """
+
+    header_seconds: float = 10.0
+    body_seconds: float = 10.0
+    idle_seconds: float = 75.0
+    write_seconds: float = 30.0
+    max_body: int = 65_536
+    max_connections: int = 10_000
+
+
+async def read_body(request: web.Request, limits: Limits) -> bytes:
+    """The whole body, as it was sent: nothing is decompressed, since signatures are over the raw bytes.
+
+    Raises `HTTPRequestEntityTooLarge` (413) over `max_body`, at once when the request says so itself; `HTTPRequestTimeout` (408) when it
+    takes longer than `body_seconds`; `HTTPBadRequest` (400) when its chunks are broken or the client has left. Each closes the connection.
+    """
+    declared = request.content_length
+    if declared is not None and declared > limits.max_body:
+        raise _closing(web.HTTPRequestEntityTooLarge(limits.max_body, declared))
+    if request.content.is_eof():  # it came with the head, as most do
+        body = request.content.read_nowait()
+    else:
+        body = await _rest(request, limits)
+    if len(body) > limits.max_body:
+        raise _closing(web.HTTPRequestEntityTooLarge(limits.max_body, len(body)))
+    return body
+
+
+async def _rest(request: web.Request, limits: Limits) -> bytes:
+    """A body that is still on its way, up to the piece that is too much."""
+    if request.transport is None:
+        raise _closing(web.HTTPBadRequest(text="The client has left."))
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            while size <= limits.max_body and (piece := await request.content.readany()):
+                pieces.append(piece)
+                size += len(piece)
+    except TimeoutError:
+        raise _closing(web.HTTPRequestTimeout(text=f"The body did not come within {limits.body_seconds:g} s.")) from None
+    except (web.RequestPayloadError, OSError):
+        raise _closing(web.HTTPBadRequest(text="The body is broken.")) from None
+    return b"".join(pieces)
+
+
+def _closing(refusal: web.HTTPException) -> web.HTTPException:
+    refusal.force_close()
+    return refusal
+
+
+class GuardedRunner(web.AppRunner):
+    """Runs an application behind the guard; used as `web.AppRunner` is. There is no access log.
+
+    `shutdown_timeout` (seconds) is what running requests have to finish when it is cleaned up; then they are cancelled.
+    Counts `connections_refused`, `connections_timed_out` and `requests_malformed`.
+    """
+
+    __slots__ = ("_counters", "_limits")
+
+    def __init__(self, app: web.Application, limits: Limits, counters: Counters, *, shutdown_timeout: float) -> None:
+        super().__init__(app, shutdown_timeout=shutdown_timeout)
+        self._limits = limits
+        self._counters = counters
+
+    async def _make_server(self) -> web.Server:
+        plain = await super()._make_server()
+        limits = msgspec.structs.replace(self._limits, max_connections=_affordable(self._limits.max_connections))
+        return _Server(plain, limits, self._counters)
+
+
+def _affordable(connections: int) -> int:
+    """How many of the connections the process can have; its limit of open files is raised for them, as far as it may.
+
+    Past that limit asyncio cannot even refuse: it logs an error for each attempt, and the store's connections fail with it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        try:
+            raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+        except (OSError, ValueError):  # macOS has a limit that it does not tell
+            pass
+        possible = max(soft - SPARE_FILES, soft // 2)
+        if possible < connections:
+            logger.warning(
+                "at most %d connections, not %d: the limit of open files is %d. Raise it with ulimit -n.", possible, connections, soft
+            )
+            return possible
+    return connections
+
+
+class _Server(web.Server):
+    """Makes a guarded connection of each socket."""
+
+    def __init__(self, plain: web.Server, limits: Limits, counters: Counters) -> None:
+        super().__init__(
+            plain.request_handler,
+            request_factory=plain.request_factory,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=min(LINGER_SECONDS, limits.body_seconds),
+            read_bufsize=READ_BUFFER,
+            auto_decompress=False,
+            access_log=None,
+        )
+        self.limits = limits
+        self.counters = counters
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+    def full(self) -> bool:
+        return len(self._connections) >= self.limits.max_connections
+
+
+class _Connection(web.RequestHandler):
+    """One connection, with deadlines for what aiohttp awaits without one.
+
+    Idle time is aiohttp's `keepalive_timeout`. The other deadlines arm a timer only while the client owes something: a head that has
+    begun, or room for bytes that wait to be sent.
+    """
+
+    __slots__ = ("_body", "_counters", "_head_size", "_head_timer", "_limits", "_serving", "_write_timer")
+
+    def __init__(self, server: _Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._limits = server.limits
+        self._counters = server.counters
+        self._body: StreamReader = EMPTY_PAYLOAD  # of the request whose head came last
+        self._head_size = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(self._manager, _Server)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        if self._manager.full():
+            self._counters["connections_refused"] += 1
+            self._force_close = True  # deaf to what it may still send
+            transport.write(REFUSAL)
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._serving = self._task_handler  # which aiohttp forgets when the client leaves
+        # A byte that the kernel does not take is one that the client does not take: pause_writing() tells at once.
+        transport.set_write_buffer_limits(high=0)
+        self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head_arrived()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        super().connection_lost(exc)
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        except Exception as error:  # noqa: BLE001 - errors of endpoints do not come here, but a target such as http://xn--a/ does
+            self._malformed(repr(error))
+            self.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        known = self._request_count
+        owed = not self._body.is_eof()
+        closing = self._close
+        if closing and owed:
+            self._close = False  # aiohttp goes deaf when it means to close, also to the rest of the body that it is to answer
+        super().data_received(data)
+        self._close |= closing
+        if self._request_count != known:
+            self._head_arrived()
+            message, body = self._messages[-1]
+            if owed and not isinstance(message, RawRequestMessage):  # it broke off in a body, whose reader is not told by aiohttp
+                self._body.set_exception(web.RequestPayloadError("broken chunks"))
+            self._body = body
+        elif data and not (owed or closing or self._upgraded):
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:
+                self._malformed("an endless head")
+                self._end()
+            elif self._head_timer is None:
+                self._await_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.transport is not None:
+            self._write_timer = self._loop.call_later(self._limits.write_seconds, self._unread, self.transport)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return super().handle_error(request, status, exc, message)
+        self._malformed(message)
+        response = web.Response(status=status, text=f"{status}: {HTTPStatus(status).phrase}")
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Not what a client does to us by leaving, or by chunks that are none: it shall not write the log."""
+        exc = kwargs.get("exc_info")
+        gone = self.transport is None or self.transport.is_closing()
+        left = isinstance(exc, ConnectionError) or (isinstance(exc, RuntimeError) and str(exc) == "Connection closed.")
+        if not (gone and left) and not isinstance(exc, web.RequestPayloadError):
+            super().log_exception(*args, **kwargs)
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Let the running request finish, then cancel it; aiohttp's own gives it the time twice."""
+        self.close()
+        if self._serving is not None:
+            await asyncio.wait([self._serving], timeout=timeout)
+            self._serving.cancel()
+        self.force_close()
+
+    def _await_head(self) -> None:
+        self._head_timer = self._loop.call_later(self._limits.header_seconds, self._head_is_late)
+
+    def _head_arrived(self) -> None:
+        self._head_size = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        self._counters["connections_timed_out"] += 1
+        self._end()
+
+    def _unread(self, transport: asyncio.Transport) -> None:
+        """Not `close()`, which would wait for the client to take what it does not take."""
+        self._counters["connections_timed_out"] += 1
+        transport.abort()
+
+    def _end(self) -> None:
+        """Close: at once when it waits for a request, else when what came before is answered."""
+        if self._waiter is not None and not self._waiter.done():
+            self.force_close()
+        else:
+            self.close()
+
+    def _malformed(self, what: str | None) -> None:
+        self._counters["requests_malformed"] += 1
+        logger.debug("refused from %s: %s", self.peername, what)
