@@ -10,7 +10,6 @@ that is searched at each stop; `threading.Event` and uuid URNs, which cost more 
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable
 from itertools import count
 from typing import Any, NoReturn, Self
@@ -28,24 +27,28 @@ _numbers = count(1)
 
 
 class _Inbox:
-    """A queue whose `put` wakes the actor."""
+    """A queue whose `put` wakes the actor: two lists, for an empty deque costs more memory than the rest of an actor."""
 
-    __slots__ = ("actor", "messages")
+    __slots__ = ("_back", "_front", "actor")
 
     def __init__(self) -> None:
-        self.messages: deque[Envelope[Any]] = deque()
+        self._back: list[Envelope[Any]] = []
+        self._front: list[Envelope[Any]] = []
         self.actor: AsyncioActor | None = None
 
     def put(self, envelope: Envelope[Any], /) -> None:
-        self.messages.append(envelope)
+        self._back.append(envelope)
         if self.actor is not None:
             self.actor.wake()
 
     def get(self) -> Envelope[Any]:
-        return self.messages.popleft()
+        if not self._front:
+            self._back.reverse()
+            self._front, self._back = self._back, self._front
+        return self._front.pop()
 
     def empty(self) -> bool:
-        return not self.messages
+        return not (self._front or self._back)
 
 
 class _Stopped:
@@ -102,7 +105,7 @@ class AsyncioActor(pykka.Actor):
     def _start_actor_loop(self) -> None:
         self._messages.actor = self
         self.on_start()
-        if self._messages.messages:
+        if not self._messages.empty():
             self.wake()
 
     def wake(self) -> None:
@@ -115,18 +118,18 @@ class AsyncioActor(pykka.Actor):
         """Take leave: `left` are the messages that nobody will handle."""
 
     def _drain(self) -> None:
-        inbox = self._messages.messages
+        inbox = self._messages
         for _ in range(BATCH):
-            if not inbox or self.actor_stopped.is_set():
+            if inbox.empty() or self.actor_stopped.is_set():
                 self._awake = False
                 return
-            message = inbox.popleft().message
+            message = inbox.get().message
             try:
                 if isinstance(message, _ActorStop):
                     self._die(None)
                     return
                 waiting: Awaitable[None] | None = self.on_receive(message)
-            except Exception as error:  # noqa: BLE001 - see _finish
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see _finish
                 self._survive(error)
                 continue
             if waiting is not None:
@@ -145,7 +148,7 @@ class AsyncioActor(pykka.Actor):
             self._survive(error)
         self._drain()
 
-    def _survive(self, error: Exception) -> None:
+    def _survive(self, error: BaseException) -> None:
         logger.error("%s met an error", self.actor_urn, exc_info=error)
         if not self.survives:
             self._die(error)
@@ -154,7 +157,12 @@ class AsyncioActor(pykka.Actor):
         if self.actor_stopped.is_set():
             return
         self.actor_stopped.set()
-        left = [envelope.message for envelope in self._messages.messages]
-        self._messages.messages.clear()
-        self._messages.actor = None
-        self.on_death(error, left)
+        inbox = self._messages
+        inbox.actor = None
+        left = []
+        while not inbox.empty():
+            left.append(inbox.get().message)
+        try:
+            self.on_death(error, left)
+        except Exception:
+            logger.exception("%s met an error while it died", self.actor_urn)

@@ -1,0 +1,158 @@
+"""Several processes on one thread and on one clock that jumps: what takes three weeks takes a millisecond, and always the same way.
+
+A `Process` is an event loop that is stepped one callback at a time. A `World` steps its processes in turn (in an order drawn from a seed,
+if it has one) and moves the clock to the next timer when none of them has anything to do now. A process that is killed is simply never
+stepped again, as after `kill -9`: no `finally`, no `except`, no goodbye.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+START = 1_800_000_000.0
+"""Seconds since the epoch when a world begins."""
+
+
+class Stuck(AssertionError):
+    """What was waited for never happens."""
+
+
+class Process(asyncio.BaseEventLoop):
+    """An event loop without a selector: nothing here waits for the outside."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        super().__init__()
+        self.world = world
+        self.name = name
+        self.dead = False
+        self.errors: list[dict[str, Any]] = []
+        self.set_exception_handler(lambda _, context: self.errors.append(context))
+
+    def time(self) -> float:
+        return self.world.time
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a plain function as a callback of this loop would be."""
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            return function(*args)
+        finally:
+            asyncio._set_running_loop(before)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        return self.call(self.create_task, coroutine)
+
+    @property
+    def ready(self) -> bool:
+        while self._ready and self._ready[0]._cancelled:
+            self._ready.popleft()
+        return bool(self._ready)
+
+    def step(self) -> None:
+        """Run one callback: with tasks, what stands between two awaits."""
+        self.call(self._ready.popleft()._run)
+
+    @property
+    def next_timer(self) -> float | None:
+        while self._scheduled and self._scheduled[0]._cancelled:
+            self._timer_cancelled_count -= 1
+            heapq.heappop(self._scheduled)._scheduled = False
+        return self._scheduled[0]._when if self._scheduled else None
+
+    def ring(self) -> None:
+        """Make the timers ready whose time has come."""
+        while (when := self.next_timer) is not None and when <= self.time():
+            timer = heapq.heappop(self._scheduled)
+            timer._scheduled = False
+            self._ready.append(timer)
+
+    def _write_to_self(self) -> None:
+        """There is no selector to be woken."""
+
+    def bury(self) -> None:
+        """Clear away, at the end of a test, what nobody will ever step again."""
+        for task in asyncio.all_tasks(self):
+            task._log_destroy_pending = False
+            self.call(task.get_coro().close)
+        self.close()
+
+
+class World:
+    """The processes and their clock. With a `seed`, which of them goes on next is drawn; else they take turns."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.time = 0.0
+        self.steps = 0
+        self.before_step: Callable[[], None] = lambda: None
+        self._rng = None if seed is None else Random(seed)
+        self._processes: list[Process] = []
+        self._dead: list[Process] = []
+
+    def now(self) -> int:
+        """The wall clock, ms since the epoch."""
+        return int((START + self.time) * 1000)
+
+    def process(self, name: str) -> Process:
+        process = Process(self, name)
+        self._processes.append(process)
+        return process
+
+    def kill(self, process: Process) -> None:
+        """End a process in the middle of whatever it does."""
+        if not process.dead:
+            process.dead = True
+            self._processes.remove(process)
+            self._dead.append(process)
+
+    def step(self) -> bool:
+        """Let one process run one callback, or time jump to the next timer; False if nothing will ever happen again."""
+        self.before_step()
+        ready = [process for process in self._processes if process.ready]
+        if not ready:
+            timers = [when for process in self._processes if (when := process.next_timer) is not None]
+            if not timers:
+                return False
+            self.time = max(self.time, min(timers))
+            for process in self._processes:
+                process.ring()
+            return True
+        process = ready[0] if self._rng is None else self._rng.choice(ready)
+        if self._rng is None:  # take turns
+            self._processes.remove(process)
+            self._processes.append(process)
+        self.steps += 1
+        process.step()
+        return True
+
+    def run(self, until: Callable[[], bool], patience: float = 3600.0) -> None:
+        """Go on until something holds; raises `Stuck` when it never will, or not within `patience` seconds of this world's time."""
+        limit = self.time + patience
+        while not until():
+            if self.time > limit or not self.step():
+                raise Stuck(f"after {self.time:.3f} s: {until}")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.time + seconds
+        while self._happens_before(end):
+            self.step()
+        self.time = end
+
+    def _happens_before(self, end: float) -> bool:
+        if any(process.ready for process in self._processes):
+            return True
+        return any((when := process.next_timer) is not None and when <= end for process in self._processes)
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """What was raised where nobody caught it, in processes that live."""
+        return [error for process in self._processes for error in process.errors]
+
+    def close(self) -> None:
+        for process in (*self._processes, *self._dead):
+            process.bury()
