@@ -5,8 +5,8 @@ A timer is a hint: the session's history decides whether the alarm is still want
 """
 
 import asyncio
-from collections.abc import Callable
 
+from handlers.errands import Post
 from handlers.history import Alarm, History
 from handlers.messages import Due
 
@@ -18,11 +18,11 @@ SLACK_MS = 1
 
 
 class Alarms:
-    """Timers by session, generation and step; `tell` gets a `Due` when one has come."""
+    """Timers by session, generation and step; when one has come, a `Due` is posted."""
 
-    def __init__(self, history: History, tell: Callable[[Due], None]) -> None:
+    def __init__(self, history: History, post: Post) -> None:
         self._history = history
-        self._tell = tell
+        self._post = post
         self._timers: dict[tuple[str, int, str], asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
@@ -56,4 +56,4 @@ class Alarms:
         if self._history.now() + SLACK_MS < alarm.at:  # the store's clock was set back, or ours ran ahead
             self.set(session, alarm)
         else:
-            self._tell(Due(session, alarm.gen, alarm.step, alarm.at))
+            self._post.post(Due(session, alarm.gen, alarm.step, alarm.at))

@@ -49,7 +49,13 @@ class Board(AsyncioActor):
     def on_receive(self, message: Any) -> None:
         """Forward, or take note of a handler that leaves."""
         match message:
-            case Inbound(session=session) | Collect(session=session) | Status(session=session) | Resume(session=session) | Due(session=session):
+            case (
+                Inbound(session=session)
+                | Collect(session=session)
+                | Status(session=session)
+                | Resume(session=session)
+                | Due(session=session)
+            ):
                 self._forward(session, message)
             case Idle(session=session, incarnation=incarnation, count=count):
                 slot = self._slots.get(session)

@@ -67,7 +67,7 @@ class Exchange:
             return None
 
     async def collect(self, session: str, turn: int | str, offset: int, patience: float = 0.0) -> Answer | None:
-        """What was said in a turn and since, from `offset` on. With `patience` (seconds), waits for something to be said; None: nothing yet."""
+        """What was said in a turn and since, from `offset` on. With `patience` (seconds) it is waited for; None: nothing was said yet."""
         reply: ReplyTo[Answer] = ReplyTo()
         self._post.post(Collect(session, turn, offset, reply, wait=patience > 0))
         try:

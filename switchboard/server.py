@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self, settings: Settings, history: History) -> None:
         posting = Posting()
-        alarms = Alarms(history, lambda due: posting.post(due))
+        alarms = Alarms(history, posting)
         self.counters = Counters()
         self.house = House(
             history,

@@ -8,6 +8,7 @@ replica. Contract: rows TV1 to TV12 of `docs/channels.md`; https://www.twilio.co
 import logging
 import math
 from collections.abc import Iterable
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -222,6 +223,7 @@ def _recorded(fields: Fields) -> dict[str, object]:
 def _listening(said: list[twiml.Verb], prompt: Prompt, turn: int, line: Line) -> list[twiml.Verb]:
     action = f"voice?turn={turn}"
     listen = prompt.listen
+    inputs: Literal["dtmf", "speech", "dtmf speech"]
     match listen:
         case Message(seconds=seconds):
             callback = f"recording?turn={turn}"
@@ -238,24 +240,23 @@ def _listening(said: list[twiml.Verb], prompt: Prompt, turn: int, line: Line) ->
             inputs, num_digits, finish_on, hints = "dtmf speech", 1, "#", "yes, no"
         case Intents(samples=samples):
             inputs, num_digits, finish_on = "dtmf speech", None, "#"
-            hints = ", ".join(each for utterances in samples.values() for each in utterances)
+            hints = ", ".join([each for utterances in samples.values() for each in utterances])
         case Words(hints=words):
-            inputs, num_digits, finish_on, hints = "dtmf speech", None, "#", ", ".join(words)
+            inputs, num_digits, finish_on, hints = "speech", None, "#", ", ".join(words)
         case _:
             inputs, num_digits, finish_on, hints = "dtmf speech", None, "#", None
-    spoken = inputs != "dtmf"
     return [
         twiml.gather(
             *said,
             action=action,
-            inputs="dtmf speech" if spoken else "dtmf",
+            inputs=inputs,
             timeout=None if prompt.timeout is None else max(1, math.ceil(prompt.timeout)),
             num_digits=num_digits,
             finish_on_key=None if finish_on == "#" else finish_on,
             action_on_empty_result=True,
             hints=hints or None,
-            language=line.locale if spoken else None,
-            speech_timeout="auto" if spoken else None,
+            language=None if inputs == "dtmf" else line.locale,
+            speech_timeout=None if inputs == "dtmf" else "auto",
         )
     ]
 
