@@ -1,19 +1,22 @@
 """The effects runner: calls, retries, and comes to an outcome that can be recorded."""
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from random import Random
 from typing import Any
 
 import msgspec
-import stamina
 
-from workflows.effects import Effect, idempotency_key
+from workflows.effects import Effect, Retry, idempotency_key
 from workflows.errors import TerminalError, TransientError
 from workflows.steps import CallStep
 
 NIL = msgspec.Raw(b"\xc0")
+
+LONGEST_TEXT = 2_000
+"""Characters of an error's message that are recorded: some libraries put whole pages into theirs."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -29,68 +32,73 @@ class Outcome(msgspec.Struct, frozen=True):
 class Effects:
     """Runs declared effects by their bodies, or by what is bound to their names."""
 
-    def __init__(self, bindings: Mapping[str, Callable[..., Awaitable[Any]]] | None = None) -> None:
+    def __init__(self, bindings: Mapping[str, Callable[..., Awaitable[Any]]] | None = None, rng: Random | None = None) -> None:
         self._bindings = dict(bindings or {})
+        self._rng = rng or Random()  # noqa: S311 - spreads retries, keeps no secret
 
     async def perform(self, step: CallStep, key: str, emit: Callable[[str], None]) -> Outcome:
-        """Call an effect until it succeeds, fails for good, or its budget is spent.
+        """Call an effect until it succeeds, fails for good, or its budget is spent; to be run in a task of its own.
 
         `key` is the same for every attempt, on whatever node: vendors that take an idempotency key get it (`workflows.idempotency_key`).
         Cancelling this leaves no outcome; everything else is one.
         """
         effect = step.effect
-        body = self._bindings.get(effect.name)
-        if body is None:
-            if not effect.has_body:
-                return _failed(
-                    TerminalError(
-                        f"nothing is bound to the effect {effect.name}. Install what provides it (entry point switchboard.effects)."
-                    )
-                )
-            body = effect.body
-        kwargs = step.kwargs
-        if step.stream and "emit" in inspect.signature(body).parameters:
-            kwargs = {**kwargs, "emit": emit}
-        token = idempotency_key.set(key)
+        idempotency_key.set(key)
         try:
-            return Outcome(value=await self._call(effect, body, step.args, kwargs))
-        except asyncio.CancelledError:
-            raise
+            body = self._body(effect)
+            kwargs = step.kwargs
+            if step.stream and "emit" in inspect.signature(body).parameters:
+                kwargs = {**kwargs, "emit": emit}
+            value = await self._insist(effect, lambda: body(*step.args, **kwargs))
+            # What the run gets is what is on record, in this first life as in all later ones: what does not fit fails here, not there.
+            raw = msgspec.Raw(_encode(value))
+            effect.read(raw)
         except Exception as error:  # noqa: BLE001 - whatever an effect raises is its recorded failure
             return _failed(error)
-        finally:
-            with contextlib.suppress(ValueError):  # a cancelled task may be closed in another context
-                idempotency_key.reset(token)
+        return Outcome(raw)
 
-    async def _call(
-        self, effect: Effect[..., Any], body: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> msgspec.Raw:
-        retry = effect.retry
-        attempts = stamina.retry_context(
-            on=_worth_another,
-            attempts=retry.attempts,
-            timeout=retry.budget,
-            wait_initial=retry.first,
-            wait_max=retry.most,
-            wait_jitter=retry.first,
-        )
-        value: Any = None
-        async for attempt in attempts:
-            with attempt:
+    def _body(self, effect: Effect[..., Any]) -> Callable[..., Awaitable[Any]]:
+        body = self._bindings.get(effect.name)
+        if body is None and not effect.has_body:
+            raise TerminalError(
+                f"nothing is bound to the effect {effect.name}. Install what provides it (entry point switchboard.effects)."
+            )
+        return body or effect.body
+
+    async def _insist(self, effect: Effect[..., Any], call: Callable[[], Awaitable[Any]]) -> Any:
+        """The value of the first attempt that succeeds. No attempt is begun when its pause would end behind the budget."""
+        retry, loop = effect.retry, asyncio.get_running_loop()
+        end = loop.time() + retry.budget
+        for attempt in count(1):
+            try:
                 async with asyncio.timeout(effect.timeout):
-                    value = await body(*args, **kwargs)
-        # What the run gets is what is on record, in this first life as in all later ones; a value that does not fit fails here, not there.
-        raw = msgspec.Raw(_encode(value))
-        effect.read(raw)
-        return raw
+                    return await call()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise  # nobody wants the result any more
+                error: Exception = TransientError("it was cancelled from within")
+            except TerminalError:
+                raise
+            except Exception as raised:  # noqa: BLE001 - whatever an effect raises is worth another try
+                error = raised
+            pause = self._pause(retry, attempt, error)
+            if attempt >= retry.attempts or loop.time() + pause > end:
+                raise error
+            await asyncio.sleep(pause)
+        raise AssertionError  # count() has no end
+
+    def _pause(self, retry: Retry, attempt: int, error: Exception) -> float:
+        """Seconds until the next attempt: doubled each time, jittered, and never less than the other side asked for."""
+        wait = min(retry.first * 2.0 ** min(attempt - 1, 60), retry.most) * self._rng.uniform(0.5, 1.0)
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        return wait if asked is None else max(asked, 0.0) + retry.first * self._rng.random()
 
 
-def _worth_another(error: Exception) -> bool | float:
-    if isinstance(error, TransientError) and error.retry_after is not None:
-        return error.retry_after
-    return not isinstance(error, TerminalError)
-
-
-def _failed(error: BaseException) -> Outcome:
-    text = str(error) or ("it took too long" if isinstance(error, TimeoutError) else "no more is known")
+def _failed(error: Exception) -> Outcome:
+    try:
+        text = str(error)[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+    except Exception:  # noqa: BLE001 - a foreign class may do anything
+        text = ""
+    text = text or ("it took too long" if isinstance(error, TimeoutError) else "no more is known")
     return Outcome(error=(type(error).__name__, text, isinstance(error, TerminalError)))
