@@ -1,0 +1,194 @@
+"""The command `switchboard`. What each command does is in the module that it imports when it runs, so that `--help` stays quick.
+
+Exit codes: 0 all is well, 1 a problem was found, 2 wrong usage, or it cannot be done.
+"""
+
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from switchboard.errors import PluginError, SwitchboardError
+from switchboard.workdir import join_path
+
+Result = TypeVar("Result")
+
+Config = Annotated[Path | None, typer.Option(help="The settings file.", show_default="switchboard.toml, if it is there")]
+Data = Annotated[Path | None, typer.Option(help="The data directory.", show_default=".switchboard")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
+Session = Annotated[str, typer.Argument(help="The session's key, such as phone:CA0123; see `sessions ls`.")]
+
+
+class Commands(TyperGroup):
+    """Our own commands and those of the entry points `switchboard.commands`, each loaded when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names."""
+        return [*super().list_commands(ctx), *sorted(point.name for point in _plugins())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by its name; None if there is none."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            for point in _plugins(cmd_name):
+                return _plugin(point)
+        return command
+
+
+def _plugins(name: str | None = None) -> list[EntryPoint]:
+    found = entry_points(group="switchboard.commands")
+    return list(found if name is None else found.select(name=name))
+
+
+def _plugin(point: EntryPoint) -> Any:
+    try:
+        function = point.load()
+    except Exception as error:
+        raise PluginError(f"The command {point.name} cannot be loaded ({point.value}): {type(error).__name__}: {error}.") from error
+    group = typer.Typer(add_completion=False, rich_markup_mode=None)
+    group.command(point.name)(function)
+    return get_command(group)
+
+
+app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+sessions = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See and forget sessions.")
+app.add_typer(sessions, name="sessions")
+
+
+@app.callback()
+def _switchboard() -> None:
+    """Conversations as plain Python: they answer the phone, and survive anything."""
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen at.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port to listen at; 0 takes a free one.", show_default="8080", min=0, max=65_535)
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Run the server until Ctrl-C."""
+    import logging
+
+    from switchboard import logs, server
+    from switchboard.settings import load
+    from switchboard.workdir import hidden_folders
+
+    logs.configure(logging.INFO)
+    for folder in hidden_folders():
+        typer.echo(f"Note: {folder} is hidden by Switchboard's own package of that name. Rename it if it holds workflows.", err=True)
+    settings = load(config, host=host, port=port, data=data)
+    public = settings.server.public_url
+
+    def tell(url: str) -> None:
+        typer.echo(
+            f"Listening at {url} until Ctrl-C. To call it, in another terminal: switchboard call --url {public or url}\n"
+            'To have your own workflow answer, write into switchboard.toml: [lines] "phone:*" = "mybot:greet"\n'
+            "To give it a Twilio number, set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_URL, and point the number's webhook at "
+            f"{public or 'PUBLIC_URL'}/twilio/voice"
+        )
+
+    server.run(settings, tell)
+
+
+@sessions.command("ls")
+def list_sessions(
+    limit: Annotated[int, typer.Option(help="How many to show at most.", min=1)] = 1_000,
+    json: Json = False,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """List the sessions, the last active first."""
+    from switchboard.sessions import list_all
+    from switchboard.settings import load
+
+    _run(list_all(load(config, data=data), limit, as_json=json))
+
+
+@sessions.command("show")
+def show_session(session: Session, json: Json = False, config: Config = None, data: Data = None) -> None:
+    """Show a session, event by event.
+
+    What happened, what was said upon it, what the session waits for, and what is wrong with it.
+    """
+    from switchboard.sessions import show_one
+    from switchboard.settings import load
+
+    _run(show_one(load(config, data=data), session, as_json=json))
+
+
+@sessions.command("forget")
+def forget_session(
+    session: Session,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Drop a session's history for good."""
+    from switchboard.sessions import forget
+    from switchboard.settings import load
+
+    _run(forget(load(config, data=data), session, sure=yes))
+
+
+@app.command()
+def replay(session: Session, json: Json = False, config: Config = None, data: Data = None) -> None:
+    """Replay a session with the code in front of you.
+
+    Nothing is touched. The first step that differs is named, and what would be said differently.
+
+    Exit status: 0 when the code repeats what is on record, 1 when it does not.
+    """
+    from switchboard.sessions import replay_one
+    from switchboard.settings import load
+
+    if not _run(replay_one(load(config, data=data), session, as_json=json)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(json: Json = False, config: Config = None, data: Data = None) -> None:
+    """Check what the server runs on, and what to mend.
+
+    Exit status: 1 when something is bad.
+    """
+    from switchboard.doctor import examine
+
+    if not _run(examine(config, data, as_json=json)):
+        raise typer.Exit(1)
+
+
+def _run(command: Coroutine[Any, Any, Result]) -> Result:
+    import asyncio
+    import logging
+
+    from switchboard import logs
+
+    logs.configure(logging.WARNING)
+    return asyncio.run(command)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong as foreseen is one sentence on standard error."""
+    try:
+        join_path()
+        app(prog_name="switchboard")
+    except Exception as error:
+        if not _is_foreseen(error):
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+
+
+def _is_foreseen(error: Exception) -> bool:
+    from handlers.errors import HandlerError
+    from workflows.errors import WorkflowError
+
+    return isinstance(error, SwitchboardError | HandlerError | WorkflowError)

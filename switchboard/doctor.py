@@ -1,0 +1,189 @@
+"""The command `doctor`: looks at what a server would run on, and says what to do about what is wrong."""
+
+import os
+import platform
+import stat
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from rich.text import Text
+
+from handlers.errors import HandlerError
+from handlers.redis_history import RedisHistory
+from handlers.redis_link import Link
+from handlers.resp import pack
+from switchboard import secrets, show
+from switchboard.embedded import embedded_valkey
+from switchboard.errors import EmbeddedError, SettingsError
+from switchboard.settings import Settings, load
+from switchboard.workdir import hidden_folders
+
+_STYLES: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
+_SLOW_MS: Final = 50
+_DRIFT_SECONDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look found; `remedy`: what to do about it."""
+
+    check: str
+    status: Literal["ok", "warn", "bad"]
+    text: str
+    remedy: str = ""
+
+
+async def examine(config: Path | None, data: Path | None, *, as_json: bool) -> bool:
+    """Make all checks, and tell what they find; True if nothing is bad."""
+    findings = []
+    console = show.console()
+    async for finding in _look(config, data):
+        findings.append(finding)
+        if not as_json:
+            mark = Text(f"{finding.status:<4} ", _STYLES[finding.status])
+            console.print(mark, show.clean_lines(f"{finding.check}: {finding.text}"), sep="")
+            if finding.remedy:
+                console.print(f"     -> {finding.remedy}")
+    if as_json:
+        show.write_json(findings)
+    return all(finding.status != "bad" for finding in findings)
+
+
+async def _look(config: Path | None, data: Path | None) -> AsyncGenerator[Finding, None]:
+    yield Finding("platform", "ok", f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for folder in hidden_folders():
+        remedy = "rename it, or the workflows in it cannot be found"
+        yield Finding("working directory", "warn", f"{folder} is hidden by Switchboard's own package of that name", remedy)
+    try:
+        settings = load(config, data=data)
+    except SettingsError as error:
+        yield Finding("settings", "bad", str(error), "mend them; the other checks need them")
+        return
+    yield Finding("settings", "ok", "all are known and fit")
+    for address, line in settings.lines.items():
+        yield Finding("line", "ok", f"{address} is answered by {line.workflow} ({line.locale}, {line.timezone})")
+    if not settings.lines:
+        yield Finding("line", "warn", "nothing is answered: [lines] is empty", 'name a workflow, such as "phone:*" = "santa"')
+    for finding in (*_look_at_credentials(settings), *_look_at_directory(settings)):
+        yield finding
+    async with AsyncExitStack() as held:
+        url = settings.store.url
+        if url is None:
+            try:
+                url = await held.enter_async_context(embedded_valkey(settings.data, settings.store.fsync))
+            except EmbeddedError as error:
+                yield Finding("store", "bad", str(error))
+                return
+        async for finding in _look_at_store(url):
+            yield finding
+
+
+def _look_at_credentials(settings: Settings) -> Iterator[Finding]:
+    file = settings.data / secrets.FILE
+    if settings.auth_token is not None:
+        yield Finding("credentials", "ok", "Twilio's are in the environment")
+        if settings.server.public_url is None and not settings.server.trusted_proxies:
+            remedy = "set PUBLIC_URL: Twilio signs the URL that it calls, and another one makes every call a forgery"
+            yield Finding("public URL", "warn", "it is not known", remedy)
+    elif not file.exists():
+        yield Finding("credentials", "ok", f"none: development secrets will be made in {file}")
+    else:
+        try:
+            secrets.development(settings.data)
+        except SettingsError as error:
+            yield Finding("credentials", "bad", str(error))
+            return
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            yield Finding("credentials", "bad", f"others can read {file} (mode {mode:03o})", f'chmod 600 "{file}"')
+        else:
+            yield Finding("credentials", "ok", f"development secrets in {file}, for their owner only")
+
+
+def _look_at_directory(settings: Settings) -> Iterator[Finding]:
+    data = settings.data.absolute()
+    there = next(each for each in (data, *data.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        yield Finding("data directory", "bad", f"{data} cannot be written to", "choose another one with --data, or mend its permissions")
+    elif there != data:
+        yield Finding("data directory", "ok", f"{data} can be made")
+    elif settings.store.url is None and stat.S_IMODE(data.stat().st_mode) & 0o077:
+        remedy = f'chmod 700 "{data}"'
+        yield Finding("data directory", "warn", f"others can look into {data}, which holds what callers said", remedy)
+    else:
+        yield Finding("data directory", "ok", str(data))
+
+
+async def _look_at_store(url: str) -> AsyncGenerator[Finding, None]:
+    history = RedisHistory(url, "doctor.0")
+    link = Link(url, _no_greeting)
+    try:
+        begun = time.perf_counter()
+        await history.open()
+        yield Finding("store", "ok", f"{await _version(link)} answers, and holds format 1 ({time.perf_counter() - begun:.3f} s)")
+        yield await _look_at_eviction(link)
+        yield await _look_at_durability(link)
+        yield await _look_at_clock(link)
+    except HandlerError as error:
+        yield Finding("store", "bad", str(error))
+    finally:
+        await link.close()
+        await history.close()
+
+
+async def _no_greeting(_: object) -> None:
+    """The history greets the store; this connection only asks."""
+
+
+async def _version(link: Link) -> str:
+    text = link.accept(await link.call(pack(b"INFO", b"server"))).decode()
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return f"Valkey {fields['valkey_version']}" if "valkey_version" in fields else f"Redis {fields.get('redis_version', '?')}"
+
+
+async def _config(link: Link, name: str) -> str | None:
+    """One of the store's settings; None where it hides them, as managed ones do."""
+    match await link.call(pack(b"CONFIG", b"GET", name.encode())):
+        case [_, bytes(value)]:
+            return value.decode()
+        case _:
+            return None
+
+
+async def _look_at_eviction(link: Link) -> Finding:
+    policy = await _config(link, "maxmemory-policy")
+    if policy is None:
+        return Finding("eviction", "warn", "the store hides its maxmemory-policy", "see to it that it is noeviction")
+    return Finding("eviction", "ok", f"maxmemory-policy is {policy}")
+
+
+async def _look_at_durability(link: Link) -> Finding:
+    log, fsync = await _config(link, "appendonly"), await _config(link, "appendfsync")
+    match log, fsync:
+        case None, _:
+            return Finding("durability", "warn", "the store hides whether it keeps a log", "see to it that appendonly is yes")
+        case "yes", "always":
+            return Finding("durability", "ok", "every write is on disk before it is acknowledged (appendfsync always)")
+        case "yes", "everysec":
+            return Finding("durability", "ok", "a crash loses nothing, a power cut up to two seconds (appendfsync everysec)")
+        case "yes", _:
+            return Finding("durability", "warn", f"a power cut can lose half a minute (appendfsync {fsync})", "set appendfsync to everysec")
+        case _:
+            return Finding(
+                "durability", "warn", "what was acknowledged is lost when the store restarts (appendonly no)", "set appendonly to yes"
+            )
+
+
+async def _look_at_clock(link: Link) -> Finding:
+    before = time.time()
+    seconds, micros = link.accept(await link.call(pack(b"TIME")))
+    after = time.time()
+    ahead = int(seconds) + int(micros) / 1e6 - (before + after) / 2
+    text = f"the store's clock is {abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} ours"
+    if abs(ahead) > _DRIFT_SECONDS:
+        return Finding("clock", "warn", text, "let both follow a time server; what counts is the store's")
+    return Finding("clock", "ok", text)

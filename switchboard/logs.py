@@ -1,0 +1,21 @@
+"""What is logged goes to standard error, so that standard output holds what a command was asked for."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure(level: int) -> None:
+    """Write what is logged from `level` on, one line each."""
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line for every request is for the proxy in front
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
