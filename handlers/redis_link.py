@@ -7,6 +7,7 @@ for in one tick of the event loop leaves in one write. A client that pools conne
 import asyncio
 import math
 import os
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -62,9 +63,9 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read `redis://[[user]:password@]host[:port][/db]`, `rediss://` for TLS, or `unix://[…@]/path[?db=n]`.
+        """Read `redis://[[user]:password@]host[:port][/db]` or `unix://[[user]:password@]/path[?db=n]`.
 
-        A `StoreError` says what is wrong, and quotes nothing that may be a piece of the password.
+        `rediss://` is TLS, and trusts the authorities of the system or of SSL_CERT_FILE. A `StoreError` says what is wrong, and quotes nothing that may be a piece of the password.
         """
         try:
             parts = urlsplit(url)
@@ -270,6 +271,8 @@ class Link:
                 await self._greet(wire.ask)
         except TimeoutError:
             trouble = self.told(f"no connection within {CONNECT_TIMEOUT:g} s: see whether it runs, or correct REDIS_URL")
+        except ssl.SSLCertVerificationError as error:
+            trouble = self.told(f"it cannot be trusted ({error.verify_message}): name the certificate of its authority in SSL_CERT_FILE")
         except OSError as error:
             trouble = self.told(f"no connection ({error}): start it, or correct REDIS_URL")
         except StoreError as error:

@@ -78,7 +78,7 @@ async def test_a_turn_that_leaves_nothing_outstanding_is_in_no_index(a: History,
     assert {kind: entries for kind, entries in store.state().items() if entries and kind != "histories"} == {}
 
 
-@pytest.mark.parametrize("stale", ["too short", "too long", "right length, other tail", "empty"])
+@pytest.mark.parametrize("stale", ["too short", "too long", "right length, other tail", "right tail, other length", "empty"])
 async def test_a_stale_view_writes_nothing_and_gets_the_slice_from_its_own_last_event(
     a: History, b: History, store: Store, stale: str
 ) -> None:
@@ -89,6 +89,7 @@ async def test_a_stale_view_writes_nothing_and_gets_the_slice_from_its_own_last_
         "too short": (2, tail(stored[:2])),
         "too long": (4, b"8 bytes."),
         "right length, other tail": (3, b"8 bytes."),
+        "right tail, other length": (2, tail(stored)),
         "empty": (0, b""),
     }[stale]
 
@@ -130,6 +131,14 @@ async def test_other_bytes_for_the_same_place_are_a_conflict(a: History) -> None
     await a.append(Append(S, 0, b"", elements(2)))
 
     assert (await a.append(Append(S, 0, b"", elements(2)))).status == "conflict"
+
+
+async def test_bytes_that_are_the_tail_but_were_sent_for_another_place_are_a_conflict(a: History) -> None:
+    stored = elements(3)
+    await a.append(Append(S, 0, b"", stored))
+
+    assert (await a.append(Append(S, 1, tail(stored[:1]), stored[2:]))).status == "conflict"
+    assert (await a.restart(Restart(S, 1, tail(stored[:1]), stored[1:], 5))).status == "conflict"
 
 
 async def test_a_batch_longer_than_luas_stack_is_stored_whole(a: History, store: Store) -> None:
@@ -333,13 +342,13 @@ async def test_sessions_whose_lease_ran_out_become_ours_oldest_first(a: History,
     for name in names:
         await a.append(Append(name, 0, b"", elements(1), release=False))
         store.wait(100)
-    store.wait(LEASE_MS - 199)  # the lease of the last one but one lasts until now
+    store.wait(LEASE_MS - 200)  # the lease of the last one but one lasts until now
 
     assert await b.peek(P, 1, 0) == Overdue(pending=((names[0], 1),))
-    assert await b.peek(P, 10, 0) == Overdue(pending=((names[1], 1), (names[2], 1)))
+    assert await b.peek(P, 10, 0) == Overdue(pending=((names[1], 1),))
     assert await b.peek(P, 10, 0) == Overdue()
     state = store.state()
-    assert state["owner"] == {names[0]: "b.1 1", names[1]: "b.1 1", names[2]: "b.1 1", names[3]: "a.1 0"}
+    assert state["owner"] == {names[0]: "b.1 1", names[1]: "b.1 1", names[2]: "a.1 0", names[3]: "a.1 0"}
     assert state["pending"][names[0]] == store.now + LEASE_MS
 
 
@@ -348,6 +357,16 @@ async def test_a_session_that_nobody_brings_forward_counts_every_take_over(a: Hi
     for attempts in range(1, 4):
         store.wait(LEASE_MS + 1)
         assert await b.peek(P, 10, 0) == Overdue(pending=((S, attempts),))
+
+
+async def test_outstanding_work_that_the_index_names_no_owner_of_is_taken_over_when_its_time_is_up(a: History, store: Store) -> None:
+    await a.append(Append(S, 0, b"", elements(1), release=False))
+    store.lose_owner(S)
+    assert await a.peek(P, 10, 0) == Overdue()
+    store.wait(LEASE_MS + 1)
+
+    assert await a.peek(P, 10, 0) == Overdue(pending=((S, 1),))
+    assert store.state()["owner"] == {S: "a.1 1"}
 
 
 async def test_one_node_sweeps_a_partition_as_long_as_it_goes_on(a: History, b: History, store: Store) -> None:

@@ -247,6 +247,14 @@ async def test_something_else_at_the_address_is_told() -> None:
         await link.close()
 
 
+async def test_a_server_without_tls_is_told() -> None:
+    async with stranger(b"-ERR what?\r\n") as address:
+        link = Link(f"rediss://{address}", welcome)
+        with pytest.raises(StoreError, match=r"no connection \(.*\): start it, or correct REDIS_URL"):
+            await link.call(PING)
+        await link.close()
+
+
 async def test_what_the_greeting_raises_refuses_the_connection(server: Valkey) -> None:
     greeted = []
 

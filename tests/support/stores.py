@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import redis
 
-from handlers.history import History
+from handlers.history import History, partition_of
 from handlers.memory_history import MemoryHistory, MemoryStore, Stored
 from handlers.redis_history import RedisHistory, Script
 
@@ -28,6 +28,10 @@ class Store(Protocol):
         """Let time pass."""
         ...
 
+    def lose_owner(self, session: str) -> None:
+        """Damage the indexes: the session is pending, but nobody's."""
+        ...
+
     def state(self) -> State:
         """All that is stored: histories and old generations with the time they are kept until, and the indexes."""
         ...
@@ -43,6 +47,9 @@ class InMemory:
 
     def wait(self, ms: int) -> None:
         self.now += ms
+
+    def lose_owner(self, session: str) -> None:
+        del self.store.partitions[partition_of(session)].owner[session]
 
     def state(self) -> State:
         indexes = self.store.partitions.values()
@@ -87,6 +94,9 @@ class InRedis:
         for key in self.client.keys("sb:*:[hx]:*"):
             if 0 <= self.client.pexpiretime(key) < before:
                 self.client.delete(key)
+
+    def lose_owner(self, session: str) -> None:
+        assert self.client.hdel(f"sb:{{{partition_of(session)}}}:owner", session)
 
     def state(self) -> State:
         state: State = {"histories": {}, "old": {}, "pending": {}, "owner": {}, "due": {}, "sweep": {}}
