@@ -3,7 +3,7 @@
 What an author needs is exported here; `workflows.testing` has `Rehearsal`, which runs a conversation in a plain unit test.
 """
 
-from workflows.effects import Retry, effect
+from workflows.effects import Retry, effect, idempotency_key
 from workflows.errors import CallerLeft, NoAnswer, NotUnderstood, StepFailed, TerminalError, TransientError
 from workflows.inputs import ErrandDone, Heard, Recording, Returned, Silence, Transferred
 from workflows.listen import Choice, Digits, Intent, Intents, Words, YesNo
@@ -38,5 +38,6 @@ __all__ = [
     "Words",
     "YesNo",
     "effect",
+    "idempotency_key",
     "workflow",
 ]

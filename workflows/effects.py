@@ -4,18 +4,28 @@ An effect is a typed `async def` with a stable name and a policy. Its body, or t
 starts, runs outside the conversation; what it returns or raises is recorded once and replayed ever after.
 """
 
+import dis
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from hashlib import blake2b
+from types import CodeType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import msgspec
 
+from workflows.errors import WorkflowError
+
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 HASH_BYTES = 8
+
+idempotency_key: ContextVar[str] = ContextVar("idempotency_key")
+"""Inside the body of an effect: `session/gen/step`, the same at every attempt, for vendors that take an idempotency key."""
+
 _arguments = msgspec.msgpack.Encoder(order="deterministic")
 
 
@@ -34,7 +44,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 PATIENT = Retry()
 
 
-class Effect(Generic[P, R]):
+class Effect(Generic[P, R_co]):
     """A declared effect; call it through `talk.call` or `talk.speak`, never directly.
 
     Attributes:
@@ -44,36 +54,62 @@ class Effect(Generic[P, R]):
 
     __slots__ = ("_decode", "body", "name", "result", "retry", "timeout")
 
-    def __init__(self, body: Callable[P, Awaitable[R]], name: str, retry: Retry, timeout: float) -> None:
+    def __init__(self, body: Callable[P, Awaitable[R_co]], name: str, retry: Retry, timeout: float) -> None:
         self.body = body
         self.name = name
         self.retry = retry
         self.timeout = timeout
         self.result: Any = None
-        self._decode: Callable[[msgspec.Raw], R] | None = None
+        self._decode: Callable[[msgspec.Raw], R_co] | None = None
 
-    def read(self, value: msgspec.Raw) -> R:
-        """Read a recorded value as the effect's return type; raises `msgspec.ValidationError` when it does not fit."""
+    def read(self, value: msgspec.Raw) -> R_co:
+        """Read a recorded value as the effect's return type.
+
+        Raises `msgspec.ValidationError` when it does not fit, `WorkflowError` when no recorded value could be of that type.
+        """
         if self._decode is None:
-            self.result = typing.get_type_hints(self.body, include_extras=True).get("return", Any)
-            self._decode = msgspec.msgpack.Decoder(self.result, strict=False).decode
+            try:
+                self.result = typing.get_type_hints(self.body, include_extras=True).get("return", Any)
+                self._decode = msgspec.msgpack.Decoder(self.result, strict=False).decode
+            except (NameError, TypeError) as error:
+                raise WorkflowError(
+                    f"the return type of effect {self.name} cannot be read from a record ({error}). Take plain types, dataclasses or "
+                    "msgspec structs that can be imported where the effect is declared."
+                ) from None
         return self._decode(value)
 
     @property
     def has_body(self) -> bool:
         """Whether the author wrote one; `...` or a docstring alone is a declaration, to be bound by an entry point."""
         code = getattr(self.body, "__code__", None)
-        return code is None or bool(
-            code.co_names or len(code.co_consts) > (2 if self.body.__doc__ else 1) or code.co_varnames[code.co_argcount :]
-        )
+        return code is None or _instructions(code) != NOTHING
 
     def __repr__(self) -> str:
         return f"<effect {self.name}>"
 
 
 def hash_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    """Eight bytes that tell whether a call is the one on record; arguments themselves are never stored."""
-    return blake2b(_arguments.encode(msgspec.to_builtins([args, kwargs], order="deterministic")), digest_size=HASH_BYTES).digest()
+    """Eight bytes that tell whether a call is the one on record; arguments themselves are never stored.
+
+    Of a value that msgspec does not know only the class is looked at: effects run in this very process, so any value may be passed.
+    """
+    plain = msgspec.to_builtins([args, kwargs], order="deterministic", enc_hook=lambda value: type(value).__qualname__)
+    try:
+        data = _arguments.encode(plain)
+    except (OverflowError, UnicodeEncodeError):  # a huge number, or text that is none: still the same from one process to the next
+        data = repr(plain).encode(errors="surrogatepass")
+    return blake2b(data, digest_size=HASH_BYTES).digest()
+
+
+async def _nothing() -> None: ...
+
+
+def _instructions(code: CodeType) -> list[tuple[str, Any]]:
+    """What a function does, without the idle instructions that mark the lines of a `pass` or `...`."""
+    return [(each.opname, each.argval) for each in dis.get_instructions(code) if each.opname != "NOP"]
+
+
+NOTHING = _instructions(_nothing.__code__)
 
 
 @overload

@@ -148,3 +148,20 @@ def decode(element: bytes) -> AnyEvent:
 def uid_of(element: bytes) -> bytes:
     """The 8 bytes that make this attempt at appending an event unlike any other."""
     return element[1:HEAD]
+
+
+def describe(event: AnyEvent) -> str:
+    """An event in words, for error texts."""
+    match event:
+        case Opened(workflow=name):
+            return f"an opening of {name}"
+        case Heard(type=type_):
+            return f"an input ({type_})"
+        case Memo(step=step, name=name):
+            return f"the outcome of {name} (step {step})"
+        case Fired(step=step):
+            return f"the alarm of step {step}"
+        case Left():
+            return "the caller leaving"
+        case Sent():
+            return "a receipt"

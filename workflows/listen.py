@@ -11,27 +11,13 @@ import msgspec
 from workflows.errors import NotUnderstood
 from workflows.inputs import Heard
 
-T = TypeVar("T")
-K = TypeVar("K", bound=str)
+T_co = TypeVar("T_co", covariant=True)
 
-YES = frozenset(
-    {
-        "1",
-        "yes",
-        "yeah",
-        "yep",
-        "yup",
-        "sure",
-        "ok",
-        "okay",
-        "of course",
-        "please",
-        "yes please",
-        "correct",
-        "right",
-    }
-)
+YES = frozenset({
+    "1", "yes", "yeah", "yep", "yup", "sure", "ok", "okay", "of course", "please", "yes please", "correct", "right",
+})  # fmt: skip
 NO = frozenset({"2", "no", "nope", "nah", "no thanks", "no thank you", "never", "wrong", "not now"})
+PUNCTUATION = str.maketrans(dict.fromkeys(".,!?;:", " "))
 NUMBER_WORDS = {
     "zero": "0", "oh": "0", "one": "1", "two": "2", "to": "2", "too": "2", "three": "3", "four": "4", "for": "4",
     "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9", "star": "*", "pound": "#", "hash": "#",
@@ -39,11 +25,11 @@ NUMBER_WORDS = {
 
 
 def plain(text: str) -> str:
-    """Fold what was said for comparison: case, surrounding space and the full stop that speech recognition adds."""
-    return " ".join(text.casefold().strip(" .,!?;:").split())
+    """Fold what was said for comparison: case, space, and the punctuation that speech recognition adds."""
+    return " ".join(text.casefold().translate(PUNCTUATION).split())
 
 
-class Listen(msgspec.Struct, Generic[T], frozen=True, array_like=True):
+class Listen(msgspec.Struct, Generic[T_co], frozen=True, array_like=True):
     """The base of all listens: `parse` gives the author's value or raises `NotUnderstood`."""
 
     @property
@@ -51,7 +37,7 @@ class Listen(msgspec.Struct, Generic[T], frozen=True, array_like=True):
         """What is listened for, for the shape of the run."""
         return type(self).__name__.lower()
 
-    def parse(self, heard: Heard) -> T:
+    def parse(self, heard: Heard) -> T_co:
         """Read what was heard."""
         raise NotImplementedError
 
@@ -84,8 +70,9 @@ class Digits(Listen[str], frozen=True, array_like=True, tag=1):
         return f"digits {self.n or 'any'}"
 
     def parse(self, heard: Heard) -> str:
-        """Keys as pressed; spoken or typed ones are accepted as well."""
+        """Keys as pressed, spoken or typed; the finishing key, which a telephone keeps to itself, may be among them."""
         keys = heard.keys or "".join(NUMBER_WORDS.get(word, word) for word in plain(heard.text).replace("-", " ").split())
+        keys = keys.removesuffix(self.finish_on)
         if not keys or set(keys) - set("0123456789*#") or (self.n is not None and len(keys) != self.n):
             raise NotUnderstood
         return keys

@@ -12,7 +12,10 @@ AnyWorkflow = Workflow[..., Any]
 
 
 class Registry:
-    """Workflows by name: those it was given, then the entry points `switchboard.workflows`, then `module:function`."""
+    """Workflows by name: those it was given, then the entry points `switchboard.workflows`, then `module:function`.
+
+    With a module come all the workflows that can be seen in it, so that a session of one that another started is found again.
+    """
 
     def __init__(self, workflows: Iterable[AnyWorkflow] = ()) -> None:
         self._known: dict[str, AnyWorkflow] = {}
@@ -40,23 +43,26 @@ class Registry:
         return sorted({point.name for point in entry_points(group="switchboard.workflows")} | set(self._known))
 
     def _load(self, name: str) -> AnyWorkflow:
+        module, colon, attribute = name.partition(":")
         for point in entry_points(group="switchboard.workflows", name=name):
-            found = point.load()
-            break
-        else:
-            module, colon, attribute = name.partition(":")
-            if not colon:
-                raise UnknownWorkflowError(
-                    f"no workflow is called {name}. Known are {', '.join(self.names())}; your own are module:function."
-                )
-            try:
-                found = getattr(importlib.import_module(module), attribute)
-            except ModuleNotFoundError as error:
-                raise UnknownWorkflowError(
-                    f"workflow {name}: there is no module {error.name}. Start the server in the folder that holds it, or install it."
-                ) from error
-            except AttributeError:
-                raise UnknownWorkflowError(f"workflow {name}: module {module} has no {attribute}.") from None
+            module, colon, attribute = point.module, ":", point.attr
+        if not colon:
+            raise UnknownWorkflowError(f"no workflow is called {name}. Known are {', '.join(self.names())}; your own are module:function.")
+        try:
+            imported = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UnknownWorkflowError(
+                f"workflow {name}: there is no module {error.name}. Start the server in the folder that holds it, or install it."
+            ) from error
+        found = getattr(imported, attribute, None)
         if not isinstance(found, Workflow):
-            raise UnknownWorkflowError(f"{name} is no workflow but {type(found).__name__}. Decorate it with @workflow.")
+            what = (
+                f"there is no {attribute} in {module}"
+                if found is None
+                else f"{attribute} of {module} is no workflow: decorate it with @workflow"
+            )
+            raise UnknownWorkflowError(f"workflow {name}: {what}.")
+        for neighbour in vars(imported).values():  # those that it starts may be on record under the names their decorators gave them
+            if isinstance(neighbour, Workflow):
+                self.add(neighbour)
         return found

@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,10 +28,11 @@ from workflows.steps import (
     StatusStep,
     trap,
 )
+from workflows.values import to_plain
 from workflows.workflow import Workflow
 
 if TYPE_CHECKING:
-    from workflows.run import Run
+    from workflows.conversation import Conversation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,7 +89,7 @@ class Talk:
 
     __slots__ = ("_opened", "_run")
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: "Conversation") -> None:
         self._run = run
         self._opened: Opening | None = None
 
@@ -126,7 +128,10 @@ class Talk:
 
     def say(self, text: str | Output, *, voice: str | None = None, language: str | None = None) -> None:
         """Say a text, or an `Ssml(…)`. Channels degrade what they cannot show."""
-        self._run.say(Say(text, voice, language) if isinstance(text, str) else text)
+        output = Say(text, voice, language) if isinstance(text, str) else text
+        if not isinstance(output, Output):
+            raise ArgumentsError(f"say({text!r}): it takes a text or an Ssml(…)")
+        self._run.say(output)
 
     def play(self, url: str) -> None:
         """Play a recording."""
@@ -134,7 +139,7 @@ class Talk:
 
     def note(self, value: Any) -> None:
         """Set what `status` and task lists show of this workflow; any value that msgspec can encode."""
-        self._run.note = msgspec.to_builtins(value, builtin_types=(bytes,))
+        self._run.note = to_plain(value)
 
     # -- listening -------------------------------------------------------------------------------------------------------------------------
 
@@ -221,7 +226,7 @@ class Talk:
         """Run branches beside each other; the first to finish gives (its index, its value), the others are closed."""
         if not branches:
             raise ArgumentsError("first() needs at least one branch")
-        return await trap(FirstStep(branches))  # type: ignore[no-any-return]  # the run gives index and value
+        return await trap(FirstStep(_branches(branches)))  # type: ignore[no-any-return]  # the run gives index and value
 
     @overload
     async def gather(self, a: Coroutine[Any, Any, A], b: Coroutine[Any, Any, B], /) -> tuple[A, B]: ...
@@ -231,14 +236,13 @@ class Talk:
     async def gather(self, *branches: Coroutine[Any, Any, T]) -> tuple[T, ...]: ...
     async def gather(self, *branches: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
         """Run branches beside each other until all are done; if one raises, the others are closed and it is raised here."""
-        if not branches:
-            return ()
-        return await trap(GatherStep(branches))  # type: ignore[no-any-return]  # the run gives all values
+        return await trap(GatherStep(_branches(branches)))  # type: ignore[no-any-return]  # the run gives all values
 
     # -- errands and restarts --------------------------------------------------------------------------------------------------------------
 
     async def start(self, workflow: Workflow[..., Any], *args: Any, name: str = "", **kwargs: Any) -> Errand:
         """Start an errand: a workflow in a session of its own, which reports as `ErrandDone` when it ends."""
+        self._run.know(_workflow(workflow))
         return await trap(StartStep(workflow, workflow.bind(args, kwargs), name or workflow.name))  # type: ignore[no-any-return]  # as recorded
 
     async def cancel(self, errand: Errand) -> None:
@@ -247,11 +251,13 @@ class Talk:
 
     async def status(self, errand: Errand) -> ErrandStatus:
         """Ask an errand's own session how it is doing."""
-        return msgspec.convert(await trap(StatusStep(errand)), ErrandStatus)
+        return msgspec.convert(await trap(StatusStep(_errand(errand))), ErrandStatus)
 
-    async def restart(self, workflow: Workflow[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+    async def restart(self, workflow: Workflow[P, Any], *args: P.args, **kwargs: P.kwargs) -> NoReturn:
         """Begin a new generation with a short history; queued inputs and the turn that is open go on in it. Never returns."""
+        self._run.know(_workflow(workflow))
         await trap(RestartStep(workflow, workflow.bind(args, kwargs)))
+        raise AssertionError("a restart is never resumed")
 
     def _patience(self, timeout: float | None) -> float | None:
         if timeout is not None:
@@ -269,6 +275,21 @@ def _effect(effect: Any) -> Effect[..., Any]:
     if not isinstance(effect, Effect):
         raise ArgumentsError(f"{getattr(effect, '__name__', effect)!r} is no effect; declare it with @effect")
     return effect
+
+
+def _branches(branches: tuple[Any, ...]) -> tuple[Coroutine[Any, Any, Any], ...]:
+    if all(isinstance(branch, CoroutineType) for branch in branches) and len(set(branches)) == len(branches):
+        return branches
+    for branch in branches:
+        if isinstance(branch, CoroutineType):
+            branch.close()
+    raise ArgumentsError("first() and gather() take coroutines, each once: talk.ask(…), talk.sleep(…), another_workflow(talk)")
+
+
+def _workflow(workflow: Any) -> Workflow[..., Any]:
+    if not isinstance(workflow, Workflow):
+        raise ArgumentsError(f"{getattr(workflow, '__name__', workflow)!r} is no workflow; decorate it with @workflow")
+    return workflow
 
 
 def _errand(errand: Any) -> Errand:

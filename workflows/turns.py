@@ -13,7 +13,7 @@ from workflows.events import Carried, Prompt
 from workflows.outputs import Output
 
 KEPT_TURNS = 16
-"""Answers kept beside a run; older ones are found by replaying."""
+"""Answers kept beside a run, at least; older ones are found by replaying."""
 
 CARRIED_IDS = 256
 CARRIED_MS = 3_600_000
@@ -60,30 +60,37 @@ class Turn:
 
 
 class Turns:
-    """All turns that a run remembers, and the log of what was said in them."""
+    """All turns that a run remembers, and the log of what was said in them.
 
-    __slots__ = ("_base", "_log", "_open", "current", "ids", "last")
+    Attributes:
+        ids: every dedupe id on record, with the time of its arrival, ms.
+        last: the last turns by dedupe id, oldest first.
+        current: the turn consumed last.
+    """
+
+    __slots__ = ("_base", "_log", "_most", "_open", "current", "ids", "last")
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
-        """Every dedupe id on record, with the time of its arrival, ms."""
         self.last: dict[str, Turn] = {}
-        """The last turns by dedupe id, oldest first."""
         self.current: Turn | None = None
-        """The turn consumed last."""
         self._open: list[Turn] = []
         self._log: list[Said] = []
         self._base = 0
+        self._most = KEPT_TURNS
 
     def arrive(self, id_: str, number: int, at: int) -> Turn:
-        """An inbound is on record. The words that came with an opening carry its id and belong to its turn."""
+        """An inbound is on record.
+
+        The words that came with an opening carry its id and belong to its turn; what a restart carried in the queue comes again.
+        """
         turn = self.last.get(id_)
         if turn is None:
-            turn = self.last[id_] = Turn(id_, number, at, self._base + len(self._log))
+            turn = self.last[id_] = Turn(id_, number, at, self._end)
             self.ids[id_] = at
-        elif turn.end is not None and turn.state == "answered":
+        elif turn is self.current and turn.state == "answered":
             turn.end, turn.state = None, "running"
-        else:
+        elif turn.end is not None or turn in self._open:
             return turn
         self._open.append(turn)
         return turn
@@ -98,7 +105,11 @@ class Turns:
             self._open.remove(before)
         turn.consumed = True
         if turn.end is None:
-            turn.start = self._base + len(self._log)
+            turn.start = self._end
+
+    def drop(self, turn: Turn) -> None:
+        """The run has no use for the inbound: it is answered with whatever is said until the run is quiescent."""
+        turn.consumed = True
 
     def say(self, said: Said) -> None:
         """Something was said."""
@@ -110,7 +121,7 @@ class Turns:
             state: State = "failed" if failed else "answered" if turn.consumed else "ended" if ended else "kept"
             self._close(turn, state, prompt, ended=ended)
         self._open.clear()
-        if len(self.last) > KEPT_TURNS:
+        if len(self.last) > self._most:
             self._trim()
 
     @property
@@ -120,23 +131,19 @@ class Turns:
 
     def answer(self, turn: Turn, offset: int = 0, *, whole: bool = True) -> Answer:
         """The answer to a turn from `offset` on; not `whole`: with all that was said since, in whatever later turn."""
-        end = turn.end if whole and turn.end is not None else self._base + len(self._log)
-        start = max(turn.start, self._base) + offset
-        return Answer(
-            turn.number,
-            tuple(self._log[start - self._base : end - self._base]),
-            turn.state,
-            turn.prompt,
-            turn.ended,
-            offset,
-        )
+        start = max(turn.start + offset, self._base)
+        end = turn.end if whole and turn.end is not None else self._end
+        said = tuple(self._log[start - self._base : max(end - self._base, 0)])
+        return Answer(turn.number, said, turn.state, turn.prompt, turn.ended, start - turn.start)
 
     def carry(self, now: int) -> list[Carried]:
         """What a restart takes along: the ids of the last hour, the last answers, and where the open turns stand."""
+        answered = [turn.id for turn in self.last.values() if turn.consumed and turn.end is not None]
+        handled = set(answered[:-KEPT_TURNS])
         carried: list[Carried] = []
         for id_, at in list(self.ids.items())[-CARRIED_IDS:]:
             turn = self.last.get(id_)
-            if turn is None:
+            if turn is None or id_ in handled:
                 if at > now - CARRIED_MS:
                     carried.append(Carried(id_, at, "handled"))
                 continue
@@ -150,31 +157,36 @@ class Turns:
         self.ids[carried.id] = carried.at
         if carried.state == "handled":
             return
-        turn = self.last[carried.id] = Turn(carried.id, carried.turn, carried.at, self._base + len(self._log))
+        turn = self.last[carried.id] = Turn(carried.id, carried.turn, carried.at, self._end)
         turn.consumed = carried.state != "queued"
         turn.prompt = carried.prompt
         self._log.extend(carried.outputs or ())
         if carried.state == "done" or carried.kept:
-            turn.end = self._base + len(self._log)
+            turn.end = self._end
             turn.state = "kept" if carried.kept else "answered"
-        else:
+        elif carried.state == "open":
             self._open.append(turn)
-            if carried.state == "open":
-                self.current = turn
+            self.current = turn
+
+    @property
+    def _end(self) -> int:
+        return self._base + len(self._log)
 
     def _close(self, turn: Turn, state: State, prompt: Prompt | None, *, ended: bool) -> None:
-        turn.end = self._base + len(self._log)
+        turn.end = self._end
         turn.state = state
         turn.prompt = prompt
         turn.ended = ended
+        if not turn.consumed:  # whatever was said while it waited was said to others
+            turn.start = turn.end
 
     def _trim(self) -> None:
-        while len(self.last) > KEPT_TURNS:
-            oldest = next(iter(self.last.values()))
-            if oldest.end is None or oldest is self.current or not oldest.consumed:
-                break
-            del self.last[oldest.id]
-        start = next(iter(self.last.values())).start
-        if start > self._base:
-            del self._log[: start - self._base]
-            self._base = start
+        """Forget the oldest answers, but not what waits to be consumed; only now and then, since that may be long."""
+        answered = [turn for turn in self.last.values() if turn.consumed and turn.end is not None and turn is not self.current]
+        for turn in answered[:-KEPT_TURNS]:
+            del self.last[turn.id]
+        self._most = len(self.last) + KEPT_TURNS
+        kept = answered[-KEPT_TURNS:] if self.current is None else [*answered[-KEPT_TURNS:], self.current]
+        start = max(min([turn.start for turn in kept], default=self._end), self._base)
+        del self._log[: start - self._base]
+        self._base = start

@@ -9,6 +9,7 @@ import msgspec
 
 from workflows.errors import ArgumentsError
 from workflows.source import check_source
+from workflows.values import to_plain
 
 if typing.TYPE_CHECKING:
     from workflows.talk import Talk
@@ -36,6 +37,11 @@ class Workflow(Generic[P, R]):
         self.patches = tuple(patches)
         self.__doc__ = function.__doc__
         self._signature = inspect.signature(function)
+        kinds = [parameter.kind for parameter in self._signature.parameters.values()]
+        if not kinds or not set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}:
+            raise ArgumentsError(
+                f"workflow {name}: it takes a talk, then named parameters, so that they can be recorded; no *args, **kwargs or /"
+            )
         self._parameters: type[msgspec.Struct] | None = None
         self._result: Any = None
 
@@ -47,7 +53,10 @@ class Workflow(Generic[P, R]):
     def parameters(self) -> type[msgspec.Struct]:
         """The parameters after `talk`, as a type that validates them."""
         if self._parameters is None:
-            hints = typing.get_type_hints(self.function, include_extras=True)
+            try:  # the talk's own type may be imported for the type checker alone
+                hints = typing.get_type_hints(self.function, localns={"Talk": Any}, include_extras=True)
+            except NameError as error:
+                raise ArgumentsError(f"workflow {self.name}: {error}. Import the types of its parameters where it is defined.") from None
             fields: list[Any] = []
             for name, parameter in list(self._signature.parameters.items())[1:]:
                 field = (name, hints.get(name, Any))
@@ -64,8 +73,11 @@ class Workflow(Generic[P, R]):
             bound = self._signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise ArgumentsError(f"workflow {self.name}: {error}. It takes {self.wanted()}.") from None
-        values: dict[str, Any] = msgspec.to_builtins(dict(list(bound.arguments.items())[1:]), builtin_types=(bytes,))
-        return dict(msgspec.to_builtins(self.read(values), builtin_types=(bytes,)))
+        try:
+            values = to_plain(dict(list(bound.arguments.items())[1:]))
+            return dict(to_plain(self.read(values)))
+        except TypeError as error:
+            raise ArgumentsError(f"workflow {self.name}: an argument of type {error}") from None
 
     def read(self, values: dict[str, Any]) -> msgspec.Struct:
         """Turn recorded or configured arguments into typed ones; raises `ArgumentsError`."""
@@ -80,9 +92,12 @@ class Workflow(Generic[P, R]):
         return self.function(talk, **{name: getattr(arguments, name) for name in arguments.__struct_fields__})  # type: ignore[call-arg]  # checked by read
 
     def read_result(self, value: Any) -> Any:
-        """Turn a recorded result into the workflow's return type; raises `msgspec.ValidationError`."""
-        assert self.parameters is not None
-        return msgspec.convert(value, self._result, strict=False)
+        """Turn a recorded result into the workflow's return type; raises `ArgumentsError` when it does not fit."""
+        assert self.parameters is not None  # reads the return type as well
+        try:
+            return msgspec.convert(value, self._result, strict=False)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise ArgumentsError(f"what workflow {self.name} returned does not fit its return type: {error}") from None
 
     def wanted(self) -> str:
         """The parameters in words, for error texts."""

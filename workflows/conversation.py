@@ -1,0 +1,265 @@
+"""The conversation of a run: what the steps of a workflow mean, and how it may end."""
+
+import traceback
+from hashlib import blake2b
+from typing import Any
+
+from workflows.branches import Branch, places
+from workflows.errors import CallerLeft, ListenError, NoAnswer, NotUnderstood, StepFailed, WorkflowError
+from workflows.events import CarriedErrand, Heard, Left, Opened, Prompt
+from workflows.inbox import Inbox
+from workflows.inputs import CALLER, ErrandDone, read
+from workflows.opens import Open, Opens
+from workflows.outputs import Output, Say
+from workflows.pump import Failure, Pump
+from workflows.registry import AnyWorkflow, Registry
+from workflows.steps import (
+    CallStep,
+    CancelStep,
+    FirstStep,
+    GatherStep,
+    ListenStep,
+    RestartStep,
+    SleepStep,
+    StartStep,
+    StatusStep,
+    Step,
+)
+from workflows.turns import Said, Turn, Turns
+from workflows.values import to_plain
+
+GOODBYE = Say("Goodbye.")
+MISUNDERSTOOD = Say("Sorry, I did not understand. Goodbye.")
+UNAVAILABLE = Say("Sorry, that did not work. Please try again later. Goodbye.")
+APOLOGY = Say("Sorry, something went wrong on our side. Please try again later.")
+
+NOBODY = "an errand has nobody to talk to. Return what there is to say instead: its parent hears it as ErrandDone."
+
+
+class Conversation(Pump):
+    """What is going on between the two ends of a session: open steps, inputs that wait, what is said, and how it ends.
+
+    Its talk asks it for `now`, `note`, `patches`, `use` and `say`; everything else is the run's, which feeds it.
+    """
+
+    __slots__ = (
+        "_inbox", "_opens", "_position", "_registry", "_said", "_uses", "cancelled", "error", "note", "now", "opened", "result", "session",
+        "turns",
+    )  # fmt: skip
+
+    def __init__(self, session: str, opened: Opened, registry: Registry) -> None:
+        super().__init__()
+        self.session = session
+        self.opened = opened
+        self.now = opened.at
+        self.turns = Turns()
+        self.cancelled = False
+        self.result: Any = None
+        self.error: tuple[str, str] | None = None
+        self.note: Any = None
+        self._registry = registry
+        self._inbox = Inbox(self.turns, opened.errands)
+        self._opens = Opens()
+        self._uses: dict[tuple[str, str], int] | None = None
+        self._position = opened.base
+        self._said: list[Said] = []
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """What the caller can speak to now."""
+        for step in self._opens.heeding_caller():
+            if self.failure is None:
+                return Prompt(step.step.listen, step.step.timeout)
+        return None
+
+    @property
+    def left(self) -> bool:
+        """Whether the caller has left, as far as the workflow has heard."""
+        return self._inbox.left is not None
+
+    def child_key(self, errand: str) -> str:
+        """The session key of the errand that step `<gen>/<step>` starts: no life of a key meets a former one."""
+        digest = blake2b(f"{self.session}/{errand}".encode(), key=self.opened.seed, digest_size=16).hexdigest()
+        return f"errand:{digest}"
+
+    # -- what the talk asks --------------------------------------------------------------------------------------------------------------
+
+    def say(self, output: Output) -> None:
+        """An output of the talk."""
+        if self._closed:
+            return
+        if self.opened.parent is not None:
+            raise WorkflowError(NOBODY)
+        self._output(output)
+
+    def know(self, workflow: AnyWorkflow) -> None:
+        """A workflow that is about to be on record by its name."""
+        self._registry.add(workflow)
+
+    @property
+    def patches(self) -> tuple[str, ...]:
+        """The patches that the workflow's code declares now."""
+        return self._registry.get(self.opened.workflow).patches
+
+    def use(self, kind: str, name: str) -> str:
+        """A seed for a name and how often it was used, so that an added call shifts no other."""
+        if self._uses is None:
+            self._uses = {}
+        uses = self._uses.get((kind, name), 0)
+        self._uses[kind, name] = uses + 1
+        return f"{kind}/{self.session}/{self.opened.gen}/{self.opened.seed.hex()}/{name}/{uses}"
+
+    # -- steps ---------------------------------------------------------------------------------------------------------------------------
+
+    def _begin(self, branch: Branch, id_: str, step: Step) -> None:
+        match step:
+            case ListenStep():
+                self._listen(branch, id_, step)
+            case CallStep(effect=effect):
+                self._opens.add(Open(id_, "call", effect.name, step, branch), wants=True)
+            case SleepStep(until=until):
+                self._opens.add(Open(id_, "sleep", "", step, branch), alarm=until)
+            case FirstStep() | GatherStep():
+                self._fork(branch, id_, step)
+            case StartStep(workflow=workflow):
+                start = Open(id_, "start", workflow.name, step, branch)
+                self._opens.add(start, wants=True)
+                self._inbox.expect(self._errand(start, "starting"))
+            case CancelStep(errand=errand):
+                self._opens.add(Open(id_, "cancel", errand.id, step, branch), wants=True)
+                self._inbox.discard(errand.id)
+            case StatusStep(errand=errand):
+                self._opens.add(Open(id_, "status", errand.id, step, branch), wants=True)
+            case RestartStep(workflow=workflow):
+                self.restart = Open(id_, "restart", workflow.name, step, branch)
+                self._opens.add(self.restart)
+            case _:
+                self._fail(WorkflowError(f"unknown step {step!r}"))
+
+    def _shut(self, step: Open) -> None:
+        self._opens.remove(step)
+        if step.kind == "start":
+            errand = self._errand(step, "starting")
+            if self._inbox.errands.get(errand.id) == errand:
+                self._inbox.forget(errand.id)
+
+    def _errand(self, start: Open, state: str) -> CarriedErrand:
+        id_ = f"{self.opened.gen}/{start.id}"
+        return CarriedErrand(id_, self.child_key(id_), start.step.name, start.name, state)
+
+    # -- listening -----------------------------------------------------------------------------------------------------------------------
+
+    def _listen(self, branch: Branch, id_: str, step: ListenStep) -> None:
+        error = self._refuse(branch, step)
+        if error is not None:
+            self._ready.append((branch, None, error))
+            return
+        name = step.listen.name if step.listen is not None else ",".join(sorted(step.types))
+        due = None if step.timeout is None or self.opened.facts.get("owns_timeouts") else self.now + round(step.timeout * 1000)
+        self._opens.add(Open(id_, "listen", name, step, branch), alarm=due)
+
+    def _refuse(self, branch: Branch, step: ListenStep) -> Exception | None:
+        """Why a listen cannot be opened: another one would hear the same, or nobody is there."""
+        rival = self._opens.rival(step.types)
+        if rival is not None:
+            both = ", ".join(sorted(rival.step.types & step.types))
+            return ListenError(
+                f"{places(branch.coroutine)[-1]} listens for {both}, and so does {places(rival.branch.coroutine)[-1]} already. "
+                "Only one open listen can hear the same type of input."
+            )
+        if step.types.isdisjoint(CALLER):
+            return None
+        if self.opened.parent is not None:
+            return WorkflowError(NOBODY)
+        if self.left and "returned" not in step.types and not self._inbox.caller_is_back():
+            return CallerLeft("the caller has left")
+        return None
+
+    def _hand_out(self) -> bool:
+        if self._inbox:
+            for step in self._opens:
+                if step.kind == "listen":
+                    item = self._inbox.take(step.step.types)
+                    if item is not None:
+                        self.turns.consume(item[1], self.prompt)
+                        self._hear(step, *item)
+                        return True
+        return False
+
+    def _hear(self, step: Open, event: Heard | Left, turn: Turn) -> None:
+        if isinstance(event, Left):
+            self._inbox.left = event
+            for each in self._opens.heeding_caller():
+                self._shut(each)
+                self._ready.append((each.branch, None, CallerLeft(event.reason)))
+            return
+        self._shut(step)
+        value: Any = None
+        error: Exception | None = None
+        if event.type == "errand":
+            try:
+                value = self._read_notice(event)
+            except WorkflowError as wrong:
+                error = wrong
+        else:
+            if event.type == "returned":
+                self._inbox.left = None
+            turn.secret = bool(getattr(step.step.listen, "secret", False))
+            value = read(event.type, event.payload)
+        self._ready.append((step.branch, value, error))
+
+    def _read_notice(self, event: Heard) -> ErrandDone:
+        errand = self._inbox.errands.pop(event.payload["errand"])
+        value, error = event.payload.get("value"), event.payload.get("error")
+        if error is None:
+            value = self._registry.get(errand.workflow).read_result(value)
+        return ErrandDone(errand.id, errand.name, value, error)
+
+    # -- endings -------------------------------------------------------------------------------------------------------------------------
+
+    def _return(self, value: Any) -> None:
+        try:
+            self.result = to_plain(value)
+        except TypeError as error:
+            self._fail(error)
+        else:
+            self._end()
+
+    def _raise(self, error: BaseException) -> None:
+        match error:
+            case CallerLeft():
+                ending = None
+            case NoAnswer():
+                ending = GOODBYE
+            case NotUnderstood():
+                ending = MISUNDERSTOOD
+            case StepFailed():
+                ending = UNAVAILABLE
+            case _:
+                self._fail(error)
+                return
+        self.error = (type(error).__name__, str(error))
+        if ending is not None and self.opened.parent is None:
+            self._output(ending)
+        self._end()
+
+    def _end(self) -> None:
+        self.ended = True
+        self._inbox.clear()
+        if self._root is not None:
+            self._close_branch(self._root)
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = Failure(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+        if self.opened.parent is None and not self._closed:
+            self._output(APOLOGY)
+
+    def _output(self, output: Output) -> None:
+        said = (self._position, len(self._said), output)
+        self._said.append(said)
+        self.turns.say(said)
+
+    def _begin_saying(self, position: int) -> None:
+        """What is said from here on is due to the event at this position."""
+        self._position = position
+        self._said = []
