@@ -142,11 +142,11 @@ def _affordable(connections: int) -> int:
 
 
 class _Server(web.Server):
-    """Makes a guarded connection of each socket."""
+    """Makes a guarded connection of each socket, and lets no request through that is no text."""
 
     def __init__(self, plain: web.Server, limits: Limits, counters: Counters) -> None:
         super().__init__(
-            plain.request_handler,
+            self._admit,
             request_factory=plain.request_factory,
             keepalive_timeout=limits.idle_seconds,
             lingering_time=min(LINGER_SECONDS, limits.body_seconds),
@@ -156,6 +156,18 @@ class _Server(web.Server):
         )
         self.limits = limits
         self.counters = counters
+        self._handle = plain.request_handler
+
+    async def _admit(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Refuse a head that is not UTF-8: aiohttp makes lone surrogates of it, and whoever encodes them again raises."""
+        head = "".join((request.raw_path, *request.headers.values()))
+        if not head.isascii():
+            try:
+                head.encode()
+            except UnicodeEncodeError:
+                self.counters["requests_malformed"] += 1
+                raise _closing(web.HTTPBadRequest()) from None
+        return await self._handle(request)
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
