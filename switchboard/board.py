@@ -25,6 +25,11 @@ class Slot(msgspec.Struct):
     incarnation: int
     count: int = 0
 
+    def evict(self) -> None:
+        """Let the handler leave memory, if it has not died before."""
+        if self.handler.is_alive():
+            self.handler.tell(Evict())
+
 
 class Board(AsyncioActor):
     """Routes every message to the one handler of its session, opening one where there is none."""
@@ -43,8 +48,11 @@ class Board(AsyncioActor):
         return len(self._slots)
 
     def post(self, message: Message) -> None:
-        """Deliver a message; the port that handlers know."""
-        self._actor_ref.tell(message)
+        """Deliver a message; the port that handlers know. It never raises: a switchboard that is closed says so to the reply-to."""
+        if self.actor_stopped.is_set():
+            _turn_away(message)
+        else:
+            self._actor_ref.tell(message)
 
     def on_receive(self, message: Any) -> None:
         """Forward, or take note of a handler that leaves."""
@@ -61,7 +69,7 @@ class Board(AsyncioActor):
                 slot = self._slots.get(session)
                 if slot is not None and slot.incarnation == incarnation and slot.count == count:
                     del self._slots[session]
-                    slot.handler.tell(Evict())
+                    slot.evict()
                     self._house.counters["evictions"] += 1
             case Gone(session=session, incarnation=incarnation):
                 slot = self._slots.get(session)
@@ -81,13 +89,17 @@ class Board(AsyncioActor):
     def evict_all(self) -> None:
         """Send every handler away; what it was doing is taken over by whoever is next. For drains and for tests."""
         for slot in self._slots.values():
-            slot.handler.tell(Evict())
+            slot.evict()
         self._slots.clear()
 
     def on_death(self, error: BaseException | None, left: list[Any]) -> None:
         """Let everybody go."""
         for message in left:
-            reply = getattr(message, "reply_to", None)
-            if reply is not None and not reply.answered:
-                reply.fail(GoneError("the switchboard is closing; ask again"))
+            _turn_away(message)
         self.evict_all()
+
+
+def _turn_away(message: Any) -> None:
+    reply = getattr(message, "reply_to", None)
+    if reply is not None and not reply.answered:
+        reply.fail(GoneError("the switchboard is closed; ask again"))
