@@ -65,7 +65,8 @@ class Address:
     def parse(cls, url: str) -> Self:
         """Read `redis://[[user]:password@]host[:port][/db]` or `unix://[[user]:password@]/path[?db=n]`.
 
-        `rediss://` is TLS, and trusts the authorities of the system or of SSL_CERT_FILE. A `StoreError` says what is wrong, and quotes nothing that may be a piece of the password.
+        `rediss://` is TLS, and trusts the authorities of the system or of SSL_CERT_FILE. A `StoreError` says what is wrong, and
+        quotes nothing that may be a piece of the password.
         """
         try:
             parts = urlsplit(url)

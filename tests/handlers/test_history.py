@@ -467,7 +467,7 @@ async def test_a_due_entry_is_dropped_only_without_a_history(a: History, store: 
 
 
 async def test_sessions_are_listed_up_to_a_limit_without_generations_kept_aside(a: History, store: Store) -> None:
-    names = [f"web:{i}" for i in range(30)] + ["a:h:b"]
+    names = [f"web:{i}" for i in range(30)] + ["{a}:h:b"]
     for name in names:
         old = elements(1)
         await a.append(Append(name, 0, b"", old))

@@ -400,6 +400,7 @@ async def test_a_store_that_hides_its_settings_is_used_with_a_warning(valkey: re
 
 
 async def test_a_read_only_replica_is_refused(server: Valkey) -> None:
+    await opened(server.url)  # so that nothing is left to be written
     with redis.Redis.from_url(server.url) as client:
         client.replicaof("127.0.0.1", 1)
     with pytest.raises(StoreError, match="read-only replica: name the primary"):

@@ -5,10 +5,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 import redis
+import uvloop
 from support.valkey import Valkey
 
 from handlers import redis_link
@@ -194,16 +195,21 @@ async def test_a_stopped_store_times_out_and_is_found_again(link: Link, server: 
     await until_it_answers(link)
 
 
-async def test_a_loop_that_stood_still_does_not_blame_the_store(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])  # one looks at its sockets first, the other at its timers
+def test_a_loop_that_stood_still_does_not_blame_the_store(server: Valkey, monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
     monkeypatch.setattr(redis_link, "COMMAND_TIMEOUT", 0.4)
-    await link.call(PING)
-    call = asyncio.create_task(link.call(PING))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
 
-    time.sleep(0.8)  # noqa: ASYNC251 - the loop is to stand still
+    async def main() -> None:
+        link = Link(server.url, welcome)
+        await link.call(PING)
+        call = asyncio.create_task(link.call(PING))
+        for _ in range(4):  # until the command has left
+            await asyncio.sleep(0)
+        time.sleep(0.8)  # noqa: ASYNC251 - the loop is to stand still
+        assert await call == b"PONG"
+        await link.close()
 
-    assert await call == b"PONG"
+    run(main())
 
 
 async def test_a_time_out_counts_from_each_command_not_from_the_first(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +261,17 @@ async def test_a_server_without_tls_is_told() -> None:
         await link.close()
 
 
+async def test_a_refusal_that_another_server_would_not_give_ends_the_connection() -> None:
+    async with stranger(b"-READONLY You can't write against a read only replica.\r\n") as address:
+        link = Link(f"redis://{address}", welcome)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="read-only replica: name the primary"):
+                link.accept(await link.call(PING))
+            await asyncio.sleep(1.1 * redis_link.PAUSE)
+        assert len(Stranger.met) == 2
+        await link.close()
+
+
 async def test_what_the_greeting_raises_refuses_the_connection(server: Valkey) -> None:
     greeted = []
 
@@ -294,6 +311,19 @@ async def test_closing_fails_what_is_in_flight(server: Valkey) -> None:
 
     with pytest.raises(StoreError, match="this end closed"):
         await waiting
+
+
+async def test_closing_fails_what_has_not_left_yet(link: Link) -> None:
+    await link.call(PING)
+    before = link.round_trips
+    waiting = asyncio.create_task(link.call(PING))
+    await asyncio.sleep(0)
+
+    await link.close()
+
+    with pytest.raises(StoreError, match="this end closed"):
+        await waiting
+    assert link.round_trips == before
 
 
 @pytest.mark.parametrize(
