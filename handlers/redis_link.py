@@ -28,9 +28,6 @@ COMMAND_TIMEOUT: Final = 2.0
 PAUSE: Final = 0.1
 """Seconds between two attempts to connect; calls in between fail at once."""
 
-_GRACE: Final = 0.05
-"""Seconds for replies that lie in the socket already when a time-out strikes: it may be our own loop that stood still."""
-
 _CLUSTER: Final = "clusters come later: name a single server in REDIS_URL"
 _REMEDIES: Final = {
     "CLUSTERDOWN": _CLUSTER,
@@ -170,20 +167,14 @@ class _Wire(asyncio.Protocol):
             self._transport.abort()
 
     def _look(self) -> None:
-        """Is the oldest command's time up? Then wait a last moment, for its reply may lie in the socket."""
+        """Is the oldest command's time up? If our own loop stood still, replies in the socket were read before timers."""
         self._timer = None
         if self._waiting:
-            sent, oldest = self._waiting[0]
-            if self._loop.time() < sent + COMMAND_TIMEOUT:
-                self._timer = self._loop.call_at(sent + COMMAND_TIMEOUT, self._look)
+            late = self._waiting[0][0] + COMMAND_TIMEOUT
+            if self._loop.time() < late:
+                self._timer = self._loop.call_at(late, self._look)
             else:
-                self._timer = self._loop.call_later(_GRACE, self._give_up, oldest)
-
-    def _give_up(self, oldest: asyncio.Future[Any]) -> None:
-        if self._waiting and self._waiting[0][1] is oldest:
-            self.end(f"no answer within {COMMAND_TIMEOUT:g} s: it is overloaded, stopped or out of reach")
-        else:
-            self._look()
+                self.end(f"no answer within {COMMAND_TIMEOUT:g} s: it is overloaded, stopped or out of reach")
 
 
 Ask = Callable[..., Awaitable[list[Any]]]
