@@ -16,6 +16,9 @@ from typer.main import get_command
 from switchboard.errors import PluginError, SwitchboardError
 from switchboard.workdir import join_path
 
+USUAL = "http://127.0.0.1:8080"
+"""Where `switchboard call`, and so `make call`, looks for the server unless told otherwise."""
+
 Result = TypeVar("Result")
 
 Config = Annotated[Path | None, typer.Option(help="The settings file.", show_default="switchboard.toml, if it is there")]
@@ -88,9 +91,10 @@ def serve(
     public = settings.server.public_url
 
     def tell(url: str) -> None:
+        call = f"switchboard call --url {public or url}"
         typer.echo(
-            f"Listening at {url} until Ctrl-C. To call it, in another terminal: switchboard call --url {public or url}\n"
-            'To have your own workflow answer, write into switchboard.toml: [lines] "phone:*" = "mybot:greet"\n'
+            f"Listening at {url} until Ctrl-C. To call it, in another terminal: {f'make call, or {call}' if url == USUAL else call}\n"
+            'To have your own workflow answer, write "phone:*" = "mybot:greet" under [lines] in switchboard.toml.\n'
             "To give it a Twilio number, set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_URL, and point the number's webhook at "
             f"{public or 'PUBLIC_URL'}/twilio/voice"
         )
@@ -188,7 +192,9 @@ def main() -> None:
 
 
 def _is_foreseen(error: Exception) -> bool:
+    if isinstance(error, SwitchboardError):
+        return True
     from handlers.errors import HandlerError
     from workflows.errors import WorkflowError
 
-    return isinstance(error, SwitchboardError | HandlerError | WorkflowError)
+    return isinstance(error, HandlerError | WorkflowError)

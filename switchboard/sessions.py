@@ -4,7 +4,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from rich.prompt import Confirm
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -12,8 +12,8 @@ from handlers.history import PAGE, History
 from switchboard import show
 from switchboard.errors import SettingsError, UnknownSessionError
 from switchboard.replay import Replay, replay
-from switchboard.server import store
 from switchboard.settings import Settings
+from switchboard.store import opened_store
 from workflows.registry import Registry
 
 
@@ -25,7 +25,7 @@ async def _histories(settings: Settings) -> AsyncGenerator[History, None]:
             f"There is no data directory {settings.data.absolute()}. Run this where the server runs, or name its directory with --data, "
             "or its store with REDIS_URL."
         )
-    async with store(settings) as history:
+    async with opened_store(settings) as history:
         yield history
 
 
@@ -105,7 +105,7 @@ async def forget(settings: Settings, session: str, *, sure: bool) -> None:
         if not sure:
             if not sys.stdin.isatty():
                 raise SettingsError("Nobody is there to be asked whether to forget it: say so with --yes.")
-            if not Confirm.ask(f"Forget {show.clean(session)}, its {len(elements)} events included, for good?", console=show.console()):
+            if not typer.confirm(f"Forget {show.clean(session)} and its {len(elements)} events for good?"):
                 return
         await history.forget(session)
     show.console().print(f"{show.clean(session)} is forgotten.")

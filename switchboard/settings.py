@@ -91,7 +91,7 @@ class Line(_Table):
         try:
             _registry(info).get(name)
         except WorkflowError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(str(error).removeprefix("workflow ")) from None
         except Exception as error:  # noqa: BLE001 - whatever the import of the author's module raises
             frame = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else f"{frame.filename}:{frame.lineno}"
@@ -108,7 +108,7 @@ class Line(_Table):
             return _registry(info).get(name).bind((), args)
         except ArgumentsError as error:
             where = _INSIDE.search(str(error))
-            reason = _INSIDE.sub("", str(error))
+            reason = _INSIDE.sub("", str(error).removeprefix("workflow "))
             raise PydanticCustomError("args", "{reason}", {"reason": reason, "inside": where[1] if where else ""}) from None
 
 

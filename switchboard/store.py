@@ -1,0 +1,24 @@
+"""The store that the settings name: a Redis or Valkey, or the Valkey that comes with the server."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from handlers.redis_history import RedisHistory
+from switchboard.embedded import embedded_valkey
+from switchboard.settings import Settings
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncGenerator[RedisHistory, None]:
+    """The stored histories, as a node of its own sees them. Raises `EmbeddedError`, `StoreError` or `FormatError`."""
+    async with AsyncExitStack() as held:
+        url = settings.store.url
+        if url is None:
+            url = await held.enter_async_context(embedded_valkey(settings.data, settings.store.fsync))
+        history = RedisHistory(url, f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(6)}")
+        held.push_async_callback(history.close)
+        await history.open()
+        yield history
