@@ -153,7 +153,7 @@ def event_in_words(event: AnyEvent, *, hidden: bool) -> str:
         case Memo(name=name, step=step, error=(kind, text, _)):
             return f"{name} (step {step}) failed: {kind}: {text}"
         case Memo(name=name, step=step, value=value):
-            return f"{name} (step {step}) gave {_short(msgspec.json.encode(_value(value), enc_hook=repr).decode())}"
+            return f"{name} (step {step}) gave {_short(msgspec.json.encode(_value(value)).decode())}"
         case Fired(step=step):
             return f"the alarm of step {step} fired"
         case Sent(output=(position, ordinal)):
@@ -238,9 +238,10 @@ def _moment_as_value(moment: Moment, opened: Opened | None) -> dict[str, Any]:
 
 
 def _value(raw: msgspec.Raw) -> Any:
+    """A recorded value, fit for JSON; its bytes if it cannot be made so."""
     try:
-        return msgspec.msgpack.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.to_builtins(msgspec.msgpack.decode(raw), str_keys=True, enc_hook=repr)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
         return bytes(raw).hex()
 
 

@@ -127,6 +127,8 @@ def test_what_others_sent_cannot_command_the_terminal(tmp_path: Path) -> None:
             f'ask (step 1) gave "{"x" * 299}… (402 characters)',
         ),
         (Memo(0, 0, 0, "1", "ask", b"", msgspec.Raw(b"\xa1\xff")), 'ask (step 1) gave "a1ff"'),
+        (Memo(0, 0, 0, "1", "ask", b"", msgspec.Raw(msgspec.msgpack.encode({2: b"x"}))), 'ask (step 1) gave {"2":"eA=="}'),
+        (Memo(0, 0, 0, "1", "ask", b"", msgspec.Raw(msgspec.msgpack.encode({(1,): 2}))), 'ask (step 1) gave "81910102"'),
         (Fired(0, 0, 0, "1"), "the alarm of step 1 fired"),
         (Sent(0, 0, 0, (3, 1), {}), "output 3.1 was delivered"),
         (
