@@ -84,6 +84,8 @@ class AsyncioActor(pykka.Actor):
         self._awake = False
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
@@ -114,8 +116,25 @@ class AsyncioActor(pykka.Actor):
             self._awake = True
             self._loop.call_soon(self._drain)
 
+    def wake_within(self, seconds: float) -> None:
+        """See to it that `on_timer` is called within `seconds`; a timer that comes sooner is left, so that most turns need no new one."""
+        at = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def on_timer(self) -> None:
+        """The time has come, or may have: look."""
+
     def on_death(self, error: BaseException | None, left: list[Any]) -> None:
         """Take leave: `left` are the messages that nobody will handle."""
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.on_timer()
 
     def _drain(self) -> None:
         inbox = self._messages
@@ -159,6 +178,9 @@ class AsyncioActor(pykka.Actor):
         self.actor_stopped.set()
         inbox = self._messages
         inbox.actor = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         left = []
         while not inbox.empty():
             left.append(inbox.get().message)

@@ -1,6 +1,8 @@
 """Errands across two sessions: what is meant for another session goes through its own handler, again and again until it is there."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
 from random import Random
 from typing import Any, Protocol
 
@@ -9,9 +11,12 @@ import msgspec
 from handlers.errors import HandlerError
 from handlers.messages import Inbound, Message, Opening, Status
 from handlers.reply import ReplyTo
+from workflows.events import CarriedErrand
 from workflows.run import Run
 from workflows.steps import Errand, StartStep
 from workflows.turns import Answer
+
+logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = (0.2, 5.0)
 """How long to wait before an input is repeated: at first, and at most."""
@@ -28,11 +33,7 @@ class Post(Protocol):
 async def start(post: Post, rng: Random, run: Run, step_id: str, step: StartStep) -> None:
     """Open the errand's session; its key is its dedupe id, so already opened means already started."""
     id_ = f"{run.opened.gen}/{step_id}"
-    key, it = run.child_key(id_), run.opened
-    opening = Opening(
-        step.workflow.name, step.args, "errand", locale=it.locale, time_zone=it.time_zone, facts=it.facts, parent=(run.session, id_)
-    )
-    await _insist(post, rng, Inbound(key, key, opening=opening, stored_suffices=True))
+    await _insist(post, rng, _opening(run, id_, run.child_key(id_), step.workflow.name, step.args))
 
 
 async def cancel(post: Post, rng: Random, errand: Errand) -> None:
@@ -40,13 +41,16 @@ async def cancel(post: Post, rng: Random, errand: Errand) -> None:
     await _insist(post, rng, Inbound(errand.key, f"{errand.key}/cancel", "cancel", stored_suffices=True))
 
 
-async def notify(post: Post, rng: Random, run: Run) -> None:
-    """Tell the parent how its errand ended, until it has that on record or will never want it."""
+async def notify(post: Post, rng: Random, run: Run) -> bool:
+    """Tell the parent how its errand ended. True: it has that on record or will never want it; False: its code has to be mended first."""
     assert run.opened.parent is not None
     parent, id_ = run.opened.parent
     error = f"{run.error[0]}: {run.error[1]}" if run.error is not None else None
     payload = {"errand": id_, "value": run.result, "error": error}
-    await _insist(post, rng, Inbound(parent, f"errand/{run.session}/done", "errand", payload, stored_suffices=True))
+    answer = await _insist(post, rng, Inbound(parent, _notice_id(run.session), "errand", payload, stored_suffices=True))
+    if answer.state in ("ended", "handled"):
+        logger.warning("%s: nobody waits for the result of errand %s (%s)", parent, id_, run.session)
+    return answer.state != "failed"
 
 
 async def ask_status(post: Post, rng: Random, errand: Errand) -> dict[str, Any]:
@@ -61,19 +65,43 @@ async def ask_status(post: Post, rng: Random, errand: Errand) -> dict[str, Any]:
             wait = await _pause(wait, rng)
 
 
-async def _insist(post: Post, rng: Random, inbound: Inbound) -> None:
+def awaited(run: Run) -> Iterator[CarriedErrand]:
+    """The errands whose notices have not come."""
+    for errand in run.errands.values():
+        if errand.state == "running" and _notice_id(errand.key) not in run.turns.ids:
+            yield errand
+
+
+def watch(post: Post, run: Run) -> None:
+    """Repeat the starts of the errands that are waited for: one that is lost begins anew, one that has ended gives its notice again."""
+    for errand in awaited(run):
+        post.post(_opening(run, errand.id, errand.key, errand.workflow, getattr(errand, "args", {})))
+
+
+def is_start(inbound: Inbound) -> bool:
+    """Whether an input is the start of an errand."""
+    return inbound.opening is not None and inbound.opening.parent is not None
+
+
+def _opening(run: Run, id_: str, key: str, workflow: str, args: dict[str, Any]) -> Inbound:
+    it = run.opened
+    opening = Opening(workflow, args, "errand", locale=it.locale, time_zone=it.time_zone, facts=it.facts, parent=(run.session, id_))
+    return Inbound(key, key, opening=opening, stored_suffices=True)
+
+
+def _notice_id(key: str) -> str:
+    return f"errand/{key}/done"
+
+
+async def _insist(post: Post, rng: Random, inbound: Inbound) -> Answer:
     wait = AGAIN_SECONDS[0]
     while True:
         reply: ReplyTo[Answer] = ReplyTo()
         post.post(msgspec.structs.replace(inbound, reply_to=reply))
         try:
-            answer = await reply.get()
+            return await reply.get()
         except HandlerError:
-            pass
-        else:
-            if answer.state != "failed" or inbound.type != "errand":  # a failed parent takes it when its code is mended
-                return
-        wait = await _pause(wait, rng)
+            wait = await _pause(wait, rng)
 
 
 async def _pause(wait: float, rng: Random) -> float:

@@ -1,10 +1,10 @@
 """What can go wrong around a session.
 
-    HandlerError
-    ├── StoreError             the store did not answer, or not in time: the outcome of the call is unknown
-    ├── FormatError            the store holds another format or another number of partitions
-    ├── QuarantinedError       a history holds an element that nobody here can read
-    └── GoneError              the actor that should have answered died first; asking again is safe
+HandlerError
+├── StoreError             the store did not answer, or not in time: the outcome of the call is unknown
+├── FormatError            the store holds another format or another number of partitions
+├── QuarantinedError       a history holds an element that nobody here can read
+└── GoneError              the actor that should have answered died first; asking again is safe
 """
 
 

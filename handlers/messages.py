@@ -123,8 +123,16 @@ class Done(Message, frozen=True):
 
 
 class Notified(Message, frozen=True):
-    """The parent has this errand's notice on record, or will never want it."""
+    """The parent has this errand's notice on record or will never want it (`taken`), or cannot take it for now."""
+
+    taken: bool
+
+
+class Again(Message, frozen=True):
+    """An input that was on record and is no longer, by a failover: its caller still waits, so it is taken in anew."""
+
+    inbound: Inbound
 
 
 class Tick(Message, frozen=True):
-    """Time to renew the lease, to look whether another node has finished, or to go idle."""
+    """Time to bring in what is held, to renew the lease, to look whether another node has finished, or to go idle."""

@@ -1,10 +1,14 @@
 """Who waits for what a session says: endpoints that asked with an input, and those that collect the rest of a turn."""
 
-from handlers.journal import Journal, find_answer
+from collections.abc import Iterator
+
+import msgspec
+
+from handlers.journal import Journal
 from handlers.messages import Collect, Inbound
-from handlers.reply import ReplyTo
+from handlers.recall import find_answer
 from workflows.run import Run
-from workflows.turns import Answer
+from workflows.turns import Answer, State
 
 NO_TURN = -1
 """The number of a turn that is none: the input was not taken."""
@@ -16,65 +20,103 @@ class Waiters:
     __slots__ = ("_asked", "_collects")
 
     def __init__(self) -> None:
-        self._asked: dict[str, list[ReplyTo[Answer]]] = {}
+        self._asked: dict[str, list[Inbound]] = {}
         self._collects: list[Collect] = []
 
     def __bool__(self) -> bool:
         """Whether anybody still waits."""
         if self._asked:
-            self._asked = {
-                id_: waiting for id_, replies in self._asked.items() if (waiting := [each for each in replies if not each.abandoned])
-            }
+            self._asked = {id_: waiting for id_, all_ in self._asked.items() if (waiting := [each for each in all_ if _waits(each)])}
         if self._collects:
-            self._collects = [each for each in self._collects if not each.reply_to.abandoned]
+            self._collects = [each for each in self._collects if _waits(each)]
         return bool(self._asked or self._collects)
 
     def add(self, inbound: Inbound) -> None:
         """Wait for the answer to an input, if anybody does."""
         if inbound.reply_to is not None and not inbound.stored_suffices:
-            self._asked.setdefault(inbound.id, []).append(inbound.reply_to)
+            self._asked.setdefault(inbound.id, []).append(inbound)
 
     def remove(self, inbound: Inbound) -> None:
         """The input is not on record after all."""
-        replies = self._asked.get(inbound.id, [])
-        if inbound.reply_to in replies:
-            replies.remove(inbound.reply_to)
-            if not replies:
+        waiting = self._asked.get(inbound.id, [])
+        if inbound in waiting:
+            waiting.remove(inbound)
+            if not waiting:
                 del self._asked[inbound.id]
 
     def collect(self, collect: Collect) -> None:
         """Wait for the rest of a turn."""
         self._collects.append(collect)
 
-    def show(self, run: Run) -> None:
-        """Answer whoever waits for a turn that is complete."""
-        for id_ in [id_ for id_ in self._asked if id_ in run.turns.ids]:
-            turn = run.turns.last.get(id_)
-            if turn is not None and turn.end is None:
-                continue
-            answer = Answer(NO_TURN, (), "handled") if turn is None else run.turns.answer(turn)
-            for reply in self._asked.pop(id_):
-                reply.answer(answer)
-
-    async def show_rest(self, journal: Journal) -> None:
-        """Answer whoever collects: at once what there is, or when the session is quiescent and has something to say."""
-        for collect in self._collects[:]:
-            run = journal.run
-            answer = None if run is None else find_answer(run, collect.turn, collect.offset, whole=False)
-            if answer is None or run is None:
-                answer = (await journal.recall(collect.turn) if run is not None else None) or Answer(NO_TURN, (), "handled", ended=True)
+    async def show(self, journal: Journal) -> None:
+        """Answer whoever can be answered, from what is acknowledged."""
+        run = journal.run
+        for id_ in list(self._asked):
+            turn = None if run is None else run.turns.last.get(id_)
+            if run is None or turn is None or turn.end is None:
+                answer = await _slow_answer(journal, id_)
             else:
-                done = run.failure is not None or (run.quiescent and bool(answer.said or run.prompt is not None or run.ended))
-                if collect.wait and not done:
-                    continue
-                state = "failed" if run.failure is not None else "answered" if run.quiescent else "running"
-                answer = Answer(answer.turn, answer.said, state, run.prompt, run.ended, answer.offset)  # type: ignore[arg-type]  # of State
-            self._collects.remove(collect)
-            collect.reply_to.answer(answer)
+                answer = run.turns.answer(turn)
+            if answer is not None:
+                for inbound in self._asked.pop(id_):
+                    _answer(inbound, answer)
+        for collect in self._collects[:]:
+            answer = await _rest(journal, collect)
+            if answer is not None:
+                self._collects.remove(collect)
+                _answer(collect, answer)
+
+    def take_lost(self, run: Run | None) -> Iterator[Inbound]:
+        """The inputs that were on record and are no longer; nobody waits for them here any more."""
+        for id_ in [id_ for id_ in self._asked if run is None or id_ not in run.turns.ids]:
+            yield from self._asked.pop(id_)
 
     def fail(self, error: Exception) -> None:
         """Tell all that there will be no answer."""
-        for reply in [reply for replies in self._asked.values() for reply in replies] + [each.reply_to for each in self._collects]:
-            reply.fail(error)
+        everybody = [inbound for waiting in self._asked.values() for inbound in waiting] + self._collects
         self._asked.clear()
-        self._collects.clear()
+        self._collects = []
+        for each in everybody:
+            assert each.reply_to is not None
+            each.reply_to.fail(error)
+
+
+async def _slow_answer(journal: Journal, id_: str) -> Answer | None:
+    """The answer to an input that is not simply one of the last; None: not yet."""
+    run = journal.run
+    if run is None:
+        return Answer(NO_TURN, (), "failed", ended=True) if journal.broken else None
+    if id_ not in run.turns.ids:
+        return None
+    turn = run.turns.last.get(id_)
+    if turn is not None:
+        return msgspec.structs.replace(run.turns.answer(turn), state="failed") if journal.left_alone else None
+    if any(each.id == id_ and each.state == "handled" for each in run.opened.carried):
+        return Answer(NO_TURN, (), "handled")
+    return await journal.recall(id_) or Answer(NO_TURN, (), "handled")
+
+
+async def _rest(journal: Journal, collect: Collect) -> Answer | None:
+    """What a collector hears; None: nothing yet."""
+    run = journal.run
+    if run is None:
+        return Answer(NO_TURN, (), "failed" if journal.broken else "handled", ended=True)
+    answer = find_answer(run, collect.turn, collect.offset, whole=False)
+    if answer is None:
+        found = await journal.recall(collect.turn, collect.offset)
+        return found or Answer(NO_TURN, (), "handled", run.prompt, run.ended)
+    failed = run.failure is not None or journal.left_alone
+    done = failed or (run.quiescent and bool(answer.said or run.prompt is not None or run.ended))
+    if collect.wait and not done:
+        return None
+    state: State = "failed" if failed else "answered" if run.quiescent else "running"
+    return Answer(answer.turn, answer.said, state, run.prompt, run.ended, answer.offset)
+
+
+def _waits(message: Inbound | Collect) -> bool:
+    return message.reply_to is not None and not message.reply_to.abandoned
+
+
+def _answer(message: Inbound | Collect, answer: Answer) -> None:
+    assert message.reply_to is not None
+    message.reply_to.answer(answer)

@@ -92,7 +92,7 @@ class Board(AsyncioActor):
             slot.evict()
         self._slots.clear()
 
-    def on_death(self, error: BaseException | None, left: list[Any]) -> None:
+    def on_death(self, error: BaseException | None, left: list[Any]) -> None:  # noqa: ARG002 - whatever ended it, all are let go
         """Let everybody go."""
         for message in left:
             _turn_away(message)

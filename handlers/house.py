@@ -1,0 +1,29 @@
+"""What all handlers of a node share."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from handlers.alarms import Alarms
+from handlers.counters import Counters
+from handlers.effects import Effects
+from handlers.errands import Post
+from handlers.history import History
+from workflows.registry import Registry
+
+
+@dataclass(slots=True)
+class House:
+    """What all handlers of a node share.
+
+    `idle`: seconds without a word before a handler leaves memory. `ttl_ms`: how long a history is kept after its last promise.
+    """
+
+    history: History
+    registry: Registry
+    effects: Effects
+    post: Post
+    alarms: Alarms
+    idle: float = 30.0
+    ttl_ms: int = 30 * 86_400_000
+    rng: Random = field(default_factory=Random)
+    counters: Counters = field(default_factory=Counters)

@@ -1,0 +1,187 @@
+"""How an input gets into a session's history: appended, with an opening before it, or not at all."""
+
+import logging
+
+from handlers.counters import Counters
+from handlers.errands import is_start
+from handlers.errors import StoreError
+from handlers.house import House
+from handlers.journal import TRIES, Journal
+from handlers.messages import Inbound, Opening
+from handlers.waiters import NO_TURN, Waiters
+from handlers.work import Work, owes_notice
+from workflows.events import Carried, Heard, Left, Opened
+from workflows.run import Run
+from workflows.turns import Answer, State
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Takes the inputs of one session in. Whoever asked with one is among the `waiters` afterwards, or has been refused."""
+
+    __slots__ = ("_counters", "_house", "_journal", "_waiters", "_work")
+
+    def __init__(self, house: House, journal: Journal, work: Work, waiters: Waiters) -> None:
+        self._counters: Counters = house.counters
+        self._house = house
+        self._journal = journal
+        self._work = work
+        self._waiters = waiters
+
+    async def take(self, inbound: Inbound) -> None:
+        """Bring an input on record, or say why not. Raises `StoreError` when it cannot be told which."""
+        journal = self._journal
+        if inbound.fresh and journal.state == "unknown":
+            journal.assume_absent()
+        elif journal.run is None:  # what was absent or broken a while ago need not be so now
+            await journal.load()
+        for _ in range(TRIES):
+            if await self._try(inbound):
+                return
+            self._counters["conflicts"] += 1
+            self._work.prune(journal.run, journal.lives)
+        raise StoreError(f"{journal.session} changes faster than an input can be appended ({TRIES} tries); send it again")
+
+    async def _try(self, inbound: Inbound) -> bool:
+        """One attempt; False: others were faster, and the journal is fresh."""
+        journal = self._journal
+        run = journal.run
+        opening = inbound.opening if inbound.type != "left" else None
+        if run is not None and inbound.id in run.turns.ids:
+            return await self._repeat(inbound)
+        if journal.state == "absent":
+            if opening is None:
+                _refuse(inbound, "handled", ended=True)
+                return True
+            return await self._open(inbound, opening)
+        if run is None or run.ended or run.failure is not None:
+            if opening is not None and inbound.reopens:
+                return await self._reopen(inbound, opening)
+        elif is_start(inbound) or not self._takes(run, inbound):
+            return await self._turn_away(inbound)
+        else:
+            return await self._append(inbound)
+        return await self._turn_away(inbound)
+
+    def _takes(self, run: Run, inbound: Inbound) -> bool:
+        """Whether an input is for this life of the session: no second opening, no notice that nobody waits for."""
+        if inbound.type != "errand":
+            return bool(inbound.type)
+        errand = str(inbound.payload["errand"])
+        return errand in run.errands or errand.partition("/")[0] == str(run.opened.gen)
+
+    # -- on record -------------------------------------------------------------------------------------------------------------------------
+
+    async def _append(self, inbound: Inbound) -> bool:
+        journal = self._journal
+        event: Left | Heard
+        if inbound.type == "left":
+            event = journal.event(Left, inbound.id, str(inbound.payload.get("reason", "")))
+        else:
+            event = journal.event(Heard, inbound.id, inbound.type, inbound.payload)
+        return await journal.append(event) and self._taken(inbound)
+
+    async def _open(self, inbound: Inbound, opening: Opening) -> bool:
+        words = (inbound.id, inbound.type, inbound.payload) if inbound.type else None
+        return await self._journal.open(self._opened(opening, inbound.id), words) and self._taken(inbound)
+
+    async def _reopen(self, inbound: Inbound, opening: Opening) -> bool:
+        """Begin a new generation where the last one ended, failed or cannot be read (those are kept aside)."""
+        journal = self._journal
+        run, old = journal.run, journal.opened
+        opened = self._opened(
+            opening,
+            inbound.id,
+            after=max(old.gen if old is not None else 0, run.now if run is not None else 0),
+            base=(old.base if old is not None else 0) + journal.length,
+            carried=_carried(run, self._house.history.now()),
+        )
+        queued = [Heard(opened.at, 0, 0, inbound.id, inbound.type, inbound.payload)] if inbound.type else []
+        broken = run is None or run.failure is not None
+        return await journal.restart(opened, queued, keep_old=broken) and self._taken(inbound)
+
+    def _opened(self, opening: Opening, id_: str, *, after: int = 0, base: int = 0, carried: list[Carried] | None = None) -> Opened:
+        now = max(self._house.history.now(), after + 1)
+        try:
+            patches = list(self._house.registry.get(opening.workflow).patches)
+        except Exception:  # noqa: BLE001 - an import of the author's may raise anything; the run meets the same and tells it
+            patches = []
+        return Opened(
+            now,
+            0,
+            0,
+            id_,
+            now,
+            opening.workflow,
+            patches,
+            opening.channel,
+            opening.line,
+            opening.caller,
+            opening.locale,
+            opening.time_zone,
+            self._house.rng.randbytes(8),
+            opening.args,
+            opening.parent,
+            base,
+            carried or [],
+            facts=opening.facts,
+        )
+
+    def _taken(self, inbound: Inbound) -> bool:
+        self._counters["turns"] += 1
+        if inbound.stored_suffices:
+            _acknowledge(inbound)
+        else:
+            self._waiters.add(inbound)
+        return True
+
+    # -- not on record, or not again -------------------------------------------------------------------------------------------------------
+
+    async def _repeat(self, inbound: Inbound) -> bool:
+        """It is on record: its answer is given from a confirmed tail."""
+        self._counters["duplicates"] += 1
+        if not await self._confirm(inbound):
+            return False
+        if inbound.stored_suffices:
+            _acknowledge(inbound)
+        else:
+            self._waiters.add(inbound)
+        return True
+
+    async def _turn_away(self, inbound: Inbound) -> bool:
+        """It will not be stored, which is said from a confirmed tail only."""
+        if self._journal.run is not None and not await self._confirm(inbound):
+            return False
+        run = self._journal.run
+        if is_start(inbound):
+            _acknowledge(inbound)
+        elif run is None or run.failure is not None:
+            _refuse(inbound, "failed", ended=run is None)
+        else:
+            _refuse(inbound, "ended" if run.ended else "handled", ended=run.ended)
+        return True
+
+    async def _confirm(self, inbound: Inbound) -> bool:
+        run = self._journal.run
+        if run is not None and owes_notice(run) and is_start(inbound):
+            self._work.notice = "owed"  # the parent starts it once more: it may have lost the notice
+        return await self._journal.claim()
+
+
+def _carried(run: Run | None, now: int) -> list[Carried]:
+    """What a reopened session knows of its former life: the ids, so that nothing is applied twice, and the last answers."""
+    if run is None:
+        return []
+    carried = run.turns.carry(now)
+    return [Carried(each.id, each.at, "handled") if each.state == "queued" else each for each in carried]
+
+
+def _refuse(inbound: Inbound, state: State, *, ended: bool) -> None:
+    if inbound.reply_to is not None:
+        inbound.reply_to.answer(Answer(NO_TURN, (), state, ended=ended))
+
+
+def _acknowledge(inbound: Inbound) -> None:
+    if inbound.reply_to is not None:
+        inbound.reply_to.answer(Answer(NO_TURN, (), "running"))

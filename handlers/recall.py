@@ -1,0 +1,53 @@
+"""Old answers: those that a run no longer remembers are found by replaying its history once more, off the fast lane."""
+
+import time
+
+from handlers.history import PAGE, History
+from handlers.record import SLICE_SECONDS, breathe
+from workflows.errors import WorkflowError
+from workflows.events import Opened, decode
+from workflows.registry import Registry
+from workflows.run import Run
+from workflows.turns import Answer
+
+
+def find_answer(run: Run, turn: int | str, offset: int = 0, *, whole: bool = True) -> Answer | None:
+    """The answer to a turn, by dedupe id or by number, if the run still remembers it."""
+    turns = run.turns
+    if isinstance(turn, str):
+        found = turns.last.get(turn)
+    else:
+        found = next((each for each in reversed(turns.last.values()) if each.number == turn), None)
+    return None if found is None else turns.answer(found, offset, whole=whole)
+
+
+async def recall(session: str, history: History, registry: Registry, turn: int | str, offset: int = 0) -> Answer | None:
+    """The complete answer to a turn, by replaying from the start; None if there was no such turn. Raises `StoreError`."""
+    run: Run | None = None
+    found: Answer | None = None
+    start = 0
+    until = time.monotonic() + SLICE_SECONDS
+    try:
+        while True:
+            page = await history.load(session, start)
+            start += len(page)
+            for element in page:
+                event = decode(element)
+                if run is None:
+                    assert isinstance(event, Opened)
+                    run = Run(session, event, registry)
+                elif found is not None and getattr(event, "id", "") != run.opened.id:  # the first words belong to the opening's turn
+                    return found
+                else:
+                    run.feed(event)
+                found = find_answer(run, turn, offset)
+                if found is not None and found.state == "running":
+                    found = None
+                until = await breathe(until)
+            if len(page) < PAGE:
+                return found
+    except WorkflowError:  # the history was replaced between two pages, or is beyond this code
+        return None
+    finally:
+        if run is not None:
+            run.close()

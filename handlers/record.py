@@ -1,0 +1,138 @@
+"""What one incarnation knows of a session: how long its history is, its tail, and the run that has replayed it."""
+
+import asyncio
+import time
+from typing import Literal
+
+from handlers.history import PAGE, History
+from workflows.errors import NondeterminismError, UndecodableError
+from workflows.events import Opened, decode, uid_of
+from workflows.registry import Registry
+from workflows.run import Run
+
+SLICE_SECONDS = 0.002
+"""How long a replay may keep the loop before others get their turn."""
+
+NOWHERE = (0, b"")
+
+State = Literal["unknown", "absent", "live", "diverged", "quarantined"]
+
+
+class Record:
+    """A history as far as it is acknowledged, and its run.
+
+    Attributes:
+        state: `unknown` (to be loaded), `absent` (there is no history), `live` (there is a run; it may have ended or failed),
+            `diverged` (the code does not repeat what is on record) or `quarantined` (an element cannot be read).
+        problem: for people, when diverged or quarantined.
+        run: the run, when live. `opened`: its opening, also when diverged.
+        length, tail: how many events are on record, and the uid of the last one.
+        lives: how often what was known proved to belong to another life of the session (failover, forget, restart elsewhere).
+    """
+
+    __slots__ = ("_anchor", "_history", "_registry", "length", "lives", "opened", "problem", "run", "session", "state", "tail")
+
+    def __init__(self, session: str, history: History, registry: Registry) -> None:
+        self.session = session
+        self.state: State = "unknown"
+        self.problem = ""
+        self.run: Run | None = None
+        self.opened: Opened | None = None
+        self.length = 0
+        self.tail = b""
+        self.lives = 0
+        self._anchor = NOWHERE
+        self._history = history
+        self._registry = registry
+
+    @property
+    def broken(self) -> bool:
+        """Whether nobody can go on with it: its code has to be mended first."""
+        return self.state in ("diverged", "quarantined")
+
+    def drop(self) -> None:
+        """Forget the run; the next look loads it again, and finds out whether that continues what was known."""
+        if self.length:
+            self._anchor = (self.length, self.tail)
+        if self.run is not None:
+            self.run.close()
+            self.run = None
+        self.opened = None
+        self.state, self.problem, self.length, self.tail = "unknown", "", 0, b""
+
+    async def load(self) -> None:
+        """Read the whole history and replay it, in slices. Raises `StoreError`."""
+        self.drop()
+        anchor = self._anchor
+        try:
+            while not await self._load_pages():
+                self.drop()
+                self._anchor = anchor
+        except BaseException:
+            self.drop()
+            self._anchor = anchor
+            raise
+        if self._anchor != NOWHERE:
+            self.lives += 1
+            self._anchor = NOWHERE
+
+    async def _load_pages(self) -> bool:
+        """Read page after page, each from the last element of the page before; False when that is another one by now."""
+        last = b""
+        while True:
+            page = await self._history.load(self.session, max(self.length - 1, 0))
+            if last:
+                if page[:1] != (last,):
+                    return False
+                await self.extend(page[1:])
+            else:
+                await self.extend(page)
+            if len(page) < PAGE:
+                break
+            last = page[-1]
+        if self.state == "unknown":
+            self.state = "absent"
+        return True
+
+    async def extend(self, elements: tuple[bytes, ...]) -> None:
+        """Replay what follows, in slices."""
+        until = time.monotonic() + SLICE_SECONDS
+        for element in elements:
+            self._take(element)
+            until = await breathe(until)
+
+    def _take(self, element: bytes) -> None:
+        self.length += 1
+        self.tail = uid_of(element)
+        if (self.length, self.tail) == self._anchor:
+            self._anchor = NOWHERE
+        if self.broken:
+            return
+        try:
+            event = decode(element)
+            if self.run is not None:
+                self.run.feed(event)
+            elif isinstance(event, Opened):
+                self.opened = event
+                self.run = Run(self.session, event, self._registry)
+                self.state = "live"
+            else:
+                self._give_up("quarantined", UndecodableError("the history does not begin with an opening"))
+        except UndecodableError as error:
+            self._give_up("quarantined", error)
+        except NondeterminismError as error:
+            self._give_up("diverged", error)
+
+    def _give_up(self, state: State, error: Exception) -> None:
+        self.state, self.problem = state, str(error)
+        if self.run is not None:
+            self.run.close()
+            self.run = None
+
+
+async def breathe(until: float) -> float:
+    """Let others have the loop when this slice is used up."""
+    if time.monotonic() < until:
+        return until
+    await asyncio.sleep(0)
+    return time.monotonic() + SLICE_SECONDS

@@ -1,0 +1,141 @@
+"""What a session wants done outside its history, and what of it is being done here: effects, errands, and the notice of its end."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from handlers import errands
+from handlers.effects import Outcome
+from handlers.house import House
+from handlers.messages import Done, Message, Notified
+from workflows.run import Open, Run
+from workflows.steps import CallStep, CancelStep, StartStep, StatusStep
+
+Want = tuple[int, str, str, bytes]
+"""What a result is good for: generation, step, name and hash of the arguments."""
+
+
+class Work:
+    """The tasks of one handler. Whatever they come to is told to it as a message.
+
+    `notice` is about an errand that has ended: its parent is `owed` the result, has been `told`, or cannot take it for now, so that it is
+    `put off` until the slow due entry.
+    """
+
+    __slots__ = ("_house", "_lives", "_notice", "_running", "_tell", "held", "notice")
+
+    def __init__(self, house: House, tell: Callable[[Message], None]) -> None:
+        self.held: list[Message] = []
+        self.notice: Literal["owed", "told", "put off"] = "owed"
+        self._house = house
+        self._tell = tell
+        self._lives = 0
+        self._running: dict[Want, asyncio.Task[None]] = {}
+        self._notice: asyncio.Task[None] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is being done."""
+        return bool(self._running) or self._notice is not None
+
+    # -- what the journal asks -------------------------------------------------------------------------------------------------------------
+
+    def lease(self, run: Run) -> bool:
+        """See `Needs`."""
+        if run.failure is not None:
+            return False
+        return bool(run.calls) or run.restart is not None or (self.notice == "owed" and owes_notice(run))
+
+    def watch(self, run: Run) -> bool:
+        """See `Needs`."""
+        if run.failure is not None:
+            return False
+        if run.ended:
+            return self.notice == "put off" and owes_notice(run)
+        return any(True for _ in errands.awaited(run))
+
+    # -- doing -----------------------------------------------------------------------------------------------------------------------------
+
+    def start(self, run: Run) -> None:
+        """Begin what is wanted and not being done; what has come to a result that waits to be recorded is not done again."""
+        if run.calls:
+            held = {want_of(done) for done in self.held if isinstance(done, Done)}
+            for step in run.calls.values():
+                want = (run.opened.gen, step.id, step.name, step.hash)
+                if want not in self._running and want not in held:
+                    self._house.counters["effects"] += 1
+                    self._running[want] = asyncio.create_task(self._perform(run, step, want))
+        if self._notice is None and self.notice == "owed" and owes_notice(run):
+            self._notice = asyncio.create_task(self._notify(run))
+
+    def done(self, done: Done) -> bool:
+        """A result has arrived; False: it is of a former life of the session."""
+        return self._running.pop(want_of(done), None) is not None or any(each is done for each in self.held)
+
+    def hold(self, message: Message) -> None:
+        """Keep a message until the store answers again."""
+        if not any(each is message for each in self.held):
+            self.held.append(message)
+
+    def release(self, message: Message) -> None:
+        """A message that was held is settled."""
+        self.held = [each for each in self.held if each is not message]
+
+    def notified(self, notified: Notified) -> None:
+        """The parent has the notice, or cannot take it for now."""
+        self.notice = "told" if notified.taken else "put off"
+        self._notice = None
+
+    def prune(self, run: Run | None, lives: int) -> None:
+        """Stop what nobody wants any more: a branch lost, or all of it belongs to another life of the session."""
+        if lives != self._lives:
+            self._lives = lives
+            self.cancel()
+            self.notice = "owed"
+            self.held = [message for message in self.held if not isinstance(message, Done)]
+        if self._running:
+            calls = {} if run is None else run.calls
+            gen = 0 if run is None else run.opened.gen
+            wanted = {(gen, step.id, step.name, step.hash) for step in calls.values()}
+            for want in self._running.keys() - wanted:
+                self._running.pop(want).cancel()
+
+    def cancel(self) -> None:
+        """Stop everything."""
+        for task in self._running.values():
+            task.cancel()
+        self._running.clear()
+        if self._notice is not None:
+            self._notice.cancel()
+            self._notice = None
+
+    async def _perform(self, run: Run, step: Open, want: Want) -> None:
+        """Do what a step wants and come back with the outcome."""
+        house = self._house
+        outcome = Outcome()
+        match step.step:
+            case CallStep() as call:
+                outcome = await house.effects.perform(call, run.address(step.id), lambda _: None)
+            case StartStep() as start:
+                await errands.start(house.post, house.rng, run, step.id, start)
+            case CancelStep(errand=errand):
+                await errands.cancel(house.post, house.rng, errand)
+            case StatusStep(errand=errand):
+                status = await errands.ask_status(house.post, house.rng, errand)
+                outcome = Outcome(msgspec.Raw(msgspec.msgpack.encode(status)))
+        self._tell(Done(*want, outcome))
+
+    async def _notify(self, run: Run) -> None:
+        taken = await errands.notify(self._house.post, self._house.rng, run)
+        self._tell(Notified(taken))
+
+
+def want_of(done: Done) -> Want:
+    """What a result is good for."""
+    return done.gen, done.step, done.name, done.hash
+
+
+def owes_notice(run: Run) -> bool:
+    """Whether it is an errand that has ended and whose parent cares."""
+    return run.ended and not run.cancelled and run.opened.parent is not None
