@@ -300,6 +300,31 @@ async def test_after_closing_every_call_fails_also_those_that_wait_for_a_connect
         await link.call(PING)
 
 
+async def test_closing_does_not_wait_for_a_store_that_does_not_let_us_in() -> None:
+    async with stranger(b"") as address:
+        link = Link(f"redis://:secret@{address}", welcome)
+        waiting = asyncio.create_task(link.call(PING))
+        while not Stranger.met:  # noqa: ASYNC110 - the server's side of it has no event
+            await asyncio.sleep(0.01)
+
+        await link.close()
+
+        with pytest.raises(StoreError, match="this end closed"):
+            await waiting
+
+
+async def test_a_connection_that_is_lost_during_the_greeting_fails_at_once() -> None:
+    async def slow(ask: Ask) -> None:
+        await asyncio.sleep(0.1)
+        await ask(PING)
+
+    async with stranger(None) as address:
+        link = Link(f"redis://{address}", slow)
+        with pytest.raises(StoreError, match="the connection was lost"):
+            await link.call(PING)
+        await link.close()
+
+
 async def test_closing_fails_what_is_in_flight(server: Valkey) -> None:
     link = Link(server.url, welcome)
     await link.call(PING)
