@@ -75,7 +75,7 @@ def awaited(run: Run) -> Iterator[CarriedErrand]:
 def watch(post: Post, run: Run) -> None:
     """Repeat the starts of the errands that are waited for: one that is lost begins anew, one that has ended gives its notice again."""
     for errand in awaited(run):
-        post.post(_opening(run, errand.id, errand.key, errand.workflow, getattr(errand, "args", {})))
+        post.post(_opening(run, errand.id, errand.key, errand.workflow, errand.args))
 
 
 def is_start(inbound: Inbound) -> bool:

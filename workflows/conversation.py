@@ -145,7 +145,7 @@ class Conversation(Pump):
 
     def _errand(self, start: Open, state: str) -> CarriedErrand:
         id_ = f"{self.opened.gen}/{start.id}"
-        return CarriedErrand(id_, self.child_key(id_), start.step.name, start.name, state)
+        return CarriedErrand(id_, self.child_key(id_), start.step.name, start.name, state, start.step.args)
 
     # -- listening -----------------------------------------------------------------------------------------------------------------------
 

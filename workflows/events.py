@@ -41,13 +41,17 @@ class Carried(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CarriedErrand(msgspec.Struct, frozen=True, array_like=True):
-    """An errand of a former generation: `<gen>/<step>`, the key of its session, its name, its workflow, and what became of it."""
+    """An errand of a former generation: `<gen>/<step>`, the key of its session, its name, its workflow, and what became of it.
+
+    `args` are those of its start, so that the start can be repeated when the errand's history is lost.
+    """
 
     id: str
     key: str
     name: str
     workflow: str
     state: str = "running"
+    args: dict[str, Any] = {}
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", gc=False):

@@ -63,7 +63,7 @@ CASES: dict[str, AnyEvent] = {
             Carried("queued", AT - 5, "queued", 8),
         ],
         [
-            CarriedErrand("1/0", "errand:00", "nap", "module:nap"),
+            CarriedErrand("1/0", "errand:00", "nap", "module:nap", args={"minutes": 5}),
             CarriedErrand("1/1", "errand:01", "nap", "module:nap", "cancelled"),
         ],
         {"can_deliver": True, "owns_timeouts": False},

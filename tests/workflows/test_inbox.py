@@ -239,7 +239,7 @@ def test_an_errand_reports_to_a_listen() -> None:
     id_ = f"{run.run.opened.gen}/{start.id}"
     assert run.run.errands[id_].state == "starting"
     assert run.memo(errand.name) == [id_]
-    assert run.run.errands[id_] == CarriedErrand(id_, run.run.child_key(id_), "seven", errand.name, "running")
+    assert run.run.errands[id_] == CarriedErrand(id_, run.run.child_key(id_), "seven", errand.name, "running", {"number": 7})
     assert run.done(id_, 7) == ["seven: 7 None"]
     assert run.run.errands == {}
 
