@@ -50,7 +50,7 @@ class Inbox:
         item = self.take(frozenset({"returned"}))
         if item is not None:
             self.left = None
-            self._turns.drop(item[1])
+            self._turns.welcome(item[1])
         return item is not None
 
     def clear(self) -> None:

@@ -107,8 +107,17 @@ class Turns:
         if turn.end is None:
             turn.start = self._end
 
+    def welcome(self, turn: Turn) -> None:
+        """The caller came back unheard: the answer is what was said since they did."""
+        start = turn.start
+        self.consume(turn, None)
+        turn.start = start
+
     def drop(self, turn: Turn) -> None:
-        """The run has no use for the inbound: it is answered with whatever is said until the run is quiescent."""
+        """The run has no use for the inbound: it is answered with nothing."""
+        if turn.end is None:
+            self._close(turn, "answered", None, ended=False)
+            self._open.remove(turn)
         turn.consumed = True
 
     def say(self, said: Said) -> None:
