@@ -71,6 +71,12 @@ def test_a_divergence_names_the_first_differing_step_and_what_follows_is_not_rep
     assert seen.waits_for == ()
 
 
+def test_the_first_trouble_is_the_one_that_counts(tmp_path: Path) -> None:
+    elements = record(write_shop(tmp_path), "phone:CA1", PIN, TEA)
+    assert played(tmp_path, [*elements, b"\x02 foreign"], LONGER).state == "diverged"
+    assert played(tmp_path, [*elements[:2], b"\x02 foreign", *elements[2:]], LONGER).state == "quarantined"
+
+
 def test_other_arguments_are_a_divergence_only_when_strict(tmp_path: Path) -> None:
     elements = record(write_shop(tmp_path), "phone:CA1", PIN, TEA, price)
     code = SHOP.replace("price_of, what)", "price_of, what * 2)")
@@ -86,6 +92,7 @@ def test_other_words_are_noticed_where_the_next_event_is_on_record(tmp_path: Pat
     assert [moment.reworded for moment in seen.moments] == [True, False, False, False]
     assert seen.state == "running"
     assert not any(moment.reworded for moment in played(tmp_path, elements).moments)
+    assert not any(moment.reworded for moment in played(tmp_path, elements, BUG).moments), "an apology is no other wording"
 
 
 def test_positions_go_on_after_a_former_generation(tmp_path: Path) -> None:
