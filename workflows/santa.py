@@ -4,7 +4,7 @@ After "Answering the phone, functionally, again" (F# Advent, 2018). All it knows
 """
 
 from workflows.errors import NoAnswer, NotUnderstood
-from workflows.listen import Digits
+from workflows.listen import Choice, Digits
 from workflows.talk import Talk
 from workflows.workflow import workflow
 
@@ -44,16 +44,14 @@ async def main_menu(talk: Talk, queues: dict[int, str]) -> None:
 
 
 async def queue_menu(talk: Talk, queues: dict[int, str]) -> None:
-    """Put the caller through; a key that is none of the three is asked for again, four times in all."""
-    for _ in range(TRIES):
-        try:
-            key = await talk.ask("Press 1 for toys, 2 for reindeer, or 3 for the naughty list.", Digits(1), tries=1)
-        except (NoAnswer, NotUnderstood):
-            continue
-        if key in ("1", "2", "3"):
-            await connect(talk, queues.get(int(key)))
-            return
-    talk.say("Sorry, key not recognised.")
+    """Put the caller through; what is none of the three is asked for again, four times in all."""
+    prompt = "Press 1 for toys, 2 for reindeer, or 3 for the naughty list."
+    try:
+        key = await talk.ask(prompt, Choice({"1": "toys", "2": "reindeer", "3": "the naughty list"}), tries=TRIES)
+    except (NoAnswer, NotUnderstood):
+        talk.say("Sorry, key not recognised.")
+    else:
+        await connect(talk, queues.get(int(key)))
 
 
 async def connect(talk: Talk, number: str | None) -> None:
