@@ -10,7 +10,7 @@ that is searched at each stop; `threading.Event` and uuid URNs, which cost more 
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from itertools import count
 from typing import Any, NoReturn, Self
 
@@ -69,7 +69,7 @@ class _Stopped:
 class AsyncioActor(pykka.Actor):
     """An actor of the running asyncio loop.
 
-    Subclasses write `on_receive(message)`, plain or returning an awaitable. An exception in it ends the actor: `on_death` gets the error
+    Subclasses write `on_receive(message)`, plain or returning a coroutine. An exception in it ends the actor: `on_death` gets the error
     (None when it was stopped) and whatever was still in the inbox, so that nobody waits for ever. An actor with `survives = True` logs
     and goes on.
     """
@@ -147,23 +147,23 @@ class AsyncioActor(pykka.Actor):
                 if isinstance(message, _ActorStop):
                     self._die(None)
                     return
-                waiting: Awaitable[None] | None = self.on_receive(message)
+                waiting: Coroutine[Any, Any, None] | None = self.on_receive(message)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see _finish
                 self._survive(error)
                 continue
             if waiting is not None:
-                self._task = self._loop.create_task(self._finish(waiting))
+                self._task = self._loop.create_task(waiting)
+                self._task.add_done_callback(self._finish)
                 return
         self._loop.call_soon(self._drain)
 
-    async def _finish(self, waiting: Awaitable[None]) -> None:
-        try:
-            await waiting
-            self._task = None
-        except asyncio.CancelledError as error:  # the loop is going down: this actor with it, not all of them
-            self._die(error)
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():  # the loop is going down: this actor with it, not all of them
+            self._die(asyncio.CancelledError())
             return
-        except Exception as error:  # noqa: BLE001 - what an actor raises is its death, not the loop's
+        error = task.exception()
+        if error is not None:  # what an actor raises is its death, not the loop's
             self._survive(error)
         self._drain()
 

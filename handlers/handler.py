@@ -5,7 +5,7 @@ rules are those of `docs/format.md`: feed on trust, append, and only then show.
 """
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ class Handler(AsyncioActor):
         self.session = session
         self.incarnation = incarnation
         self._house = house
-        self._work = Work(house, self._tell_self)
+        self._work = Work(house, self._actor_ref)
         self._journal = Journal(session, house, self._work)
         self._due = DueEntries(house, self._journal, self._work)
         self._waiters = Waiters()
@@ -61,7 +61,7 @@ class Handler(AsyncioActor):
         """Begin to be idle."""
         self.wake_within(self._house.idle)
 
-    def on_receive(self, message: Any) -> Awaitable[None] | None:
+    def on_receive(self, message: Any) -> Coroutine[Any, Any, None] | None:
         """Handle one message; whatever needs the store goes on as a coroutine."""
         match message:
             case Evict():

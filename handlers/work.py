@@ -1,10 +1,10 @@
 """What a session wants done outside its history, and what of it is being done here: effects, errands, and the notice of its end."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+from pykka import ActorRef
 
 from handlers import errands
 from handlers.effects import Outcome
@@ -24,13 +24,13 @@ class Work:
     `put off` until the slow due entry.
     """
 
-    __slots__ = ("_house", "_lives", "_notice", "_running", "_tell", "held", "notice")
+    __slots__ = ("_handler", "_house", "_lives", "_notice", "_running", "held", "notice")
 
-    def __init__(self, house: House, tell: Callable[[Message], None]) -> None:
+    def __init__(self, house: House, handler: ActorRef[Any]) -> None:
         self.held: list[Message] = []
         self.notice: Literal["owed", "told", "put off"] = "owed"
         self._house = house
-        self._tell = tell
+        self._handler = handler
         self._lives = 0
         self._running: dict[Want, asyncio.Task[None]] = {}
         self._notice: asyncio.Task[None] | None = None
@@ -129,6 +129,10 @@ class Work:
     async def _notify(self, run: Run) -> None:
         taken = await errands.notify(self._house.post, self._house.rng, run)
         self._tell(Notified(taken))
+
+    def _tell(self, message: Message) -> None:
+        if self._handler.is_alive():
+            self._handler.tell(message)
 
 
 def want_of(done: Done) -> Want:

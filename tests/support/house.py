@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from random import Random
 from typing import Any
@@ -12,13 +12,14 @@ from support.virtual_time import START, World
 
 from handlers.alarms import Alarms
 from handlers.effects import Effects
+from handlers.errors import StoreError
 from handlers.handler import House
 from handlers.history import partition_of
 from handlers.memory_history import MemoryStore
 from handlers.messages import Collect, Inbound, Message, Opening, Resume, Status
 from handlers.reply import ReplyTo
 from switchboard.board import Board
-from switchboard.sweeper import Sweeper
+from switchboard.sweeper import PERIOD_SECONDS, Sweeper
 from workflows.events import AnyEvent, decode
 from workflows.registry import Registry
 from workflows.turns import Answer
@@ -43,6 +44,8 @@ class Node:
         self.house = House(self.line, Registry(workflows), Effects(bodies, rng), self, alarms, idle, rng=rng)
         self.board: Board = self.process.call(Board.start, self.house)._actor_weakref()
         self.sweeper = Sweeper(self.house)
+        if town.sweeps:
+            self.process.spawn(self._sweep())
 
     def post(self, message: Message) -> None:
         self.board.post(message)
@@ -61,7 +64,9 @@ class Node:
         """Post a message with a reply-to; an endpoint waits for it, at most `patience` seconds."""
         reply: ReplyTo[Any] = self.process.call(ReplyTo)
         self.process.call(self.post, message_with(reply))
-        return self.process.spawn(reply.get(patience))
+        endpoint = self.process.spawn(reply.get(patience))
+        endpoint.add_done_callback(lambda task: task.cancelled() or task.exception())  # a test may not care for it
+        return endpoint
 
     def tell(
         self, id_: str, text: str | None = None, *, patience: float | None = None, session: str = SESSION, **more: Any
@@ -111,25 +116,36 @@ class Node:
         return bool(self.finish(task))
 
     def sweep(self, *sessions: str) -> None:
-        """Sweep the partitions of all sessions of the town, or of these."""
-        for partition in sorted({partition_of(session) for session in sessions or self.town.sessions()}):
+        """Sweep the partitions of all sessions that are in an index, or of these."""
+        for partition in sorted({partition_of(session) for session in sessions or self.town.indexed()}):
             task = self.process.spawn(self.sweeper.sweep_partition(partition))
             self.town.world.run(lambda task=task: task.done() or self.dead)  # type: ignore[misc]  # bound at once
 
+    async def _sweep(self) -> None:
+        """As the sweeper does, but only where there is something to be found."""
+        while True:
+            for partition in sorted({partition_of(session) for session in self.town.indexed()}):
+                with suppress(StoreError):
+                    await self.sweeper.sweep_partition(partition)
+            await asyncio.sleep(PERIOD_SECONDS * self.house.rng.uniform(0.9, 1.1))
+
     @contextmanager
     def counting(self) -> Any:
-        """Counts the calls to the store that are made meanwhile."""
+        """Counts the calls to the store that are made meanwhile, the sweeper's aside."""
         calls: list[str] = []
         before = len(self.line.calls)
         yield calls
-        calls.extend(self.line.calls[before:])
+        calls.extend(call for call in self.line.calls[before:] if call != "peek")
 
 
 class Town:
     """A store, and the nodes that share it."""
 
-    def __init__(self, workflows: Iterable[Any], bodies: Bodies | None = None, *, seed: int | None = None, idle: float = IDLE) -> None:
+    def __init__(
+        self, workflows: Iterable[Any], bodies: Bodies | None = None, *, seed: int | None = None, idle: float = IDLE, sweeps: bool = True
+    ) -> None:
         self.seed = seed
+        self.sweeps = sweeps
         self.world = World(seed)
         self.store = MemoryStore()
         self.nodes: list[Node] = []
@@ -159,6 +175,10 @@ class Town:
 
     def sessions(self) -> list[str]:
         return list(self.store.histories)
+
+    def indexed(self) -> set[str]:
+        """The sessions that are in an index."""
+        return {*self.pending, *(member.rpartition(" ")[0] for member in self.due)}
 
     def events(self, session: str = SESSION) -> list[AnyEvent]:
         stored = self.store.histories.get(session)

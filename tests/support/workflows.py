@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from workflows import CallerLeft, ErrandDone, Retry, StepFailed, Talk, Words, effect, idempotency_key, workflow
+from workflows import CallerLeft, Digits, ErrandDone, Retry, StepFailed, Talk, Words, effect, idempotency_key, workflow
 
 
 class Outside:
@@ -218,9 +218,7 @@ async def mended(talk: Talk) -> None:
 @workflow(name="echo")
 async def other_echo(talk: Talk) -> None:
     """`echo`, changed beyond recognition."""
-    word = await talk.ask("Yes?", Words())
-    await talk.sleep(timedelta(seconds=1))
-    talk.say(word)
+    talk.say(await talk.ask("Your number?", Digits(1)))
     await talk.ask("And?", Words())
 
 
