@@ -1,14 +1,10 @@
 """The server: puts the house together, listens, and takes it down again."""
 
 import asyncio
-import contextlib
 import gc
 import logging
-import os
-import secrets
 import signal
-import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -21,13 +17,12 @@ from handlers.errors import HandlerError
 from handlers.handler import House
 from handlers.history import History
 from handlers.messages import Message
-from handlers.redis_history import RedisHistory
 from switchboard.board import Board
 from switchboard.channel import Channel, Exchange
-from switchboard.embedded import embedded_valkey
 from switchboard.errors import ServerError
 from switchboard.guard import GuardedRunner, Limits
 from switchboard.settings import Settings
+from switchboard.store import opened_store
 from switchboard.sweeper import Sweeper
 from workflows.registry import Registry
 
@@ -112,23 +107,9 @@ def _channels(exchange: Exchange) -> list[Channel]:
     return [point.load()(exchange) for point in entry_points(group="switchboard.channels")]
 
 
-@contextlib.asynccontextmanager
-async def store(settings: Settings) -> AsyncGenerator[RedisHistory, None]:
-    """The histories: those of the configured store, else those of the embedded Valkey."""
-    node = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(6)}"
-    async with contextlib.AsyncExitStack() as held:
-        url = settings.store.url
-        if url is None:
-            url = await held.enter_async_context(embedded_valkey(settings.data, settings.store.fsync))
-        history = RedisHistory(url, node)
-        held.push_async_callback(history.close)
-        await history.open()
-        yield history
-
-
 async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve until `stop` is set; `listening` is told the address. Raises `ServerError` when the port is taken."""
-    async with store(settings) as history:
+    async with opened_store(settings) as history:
         server = Server(settings, history)
         runner = GuardedRunner(server.app, server.limits, server.counters, shutdown_timeout=DRAIN_SECONDS)
         await runner.setup()
