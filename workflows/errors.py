@@ -8,7 +8,8 @@ WorkflowError
 ├── ArgumentsError           the arguments do not fit a workflow's parameters
 ├── UnknownWorkflowError     no workflow of that name is known here
 ├── UndecodableError         a stored element cannot be read
-└── NondeterminismError      the code does not repeat what is on record
+├── NondeterminismError      the code does not repeat what is on record
+└── RehearsalError           a rehearsal cannot go on: the workflow has a bug, or the test asks for what cannot happen
 ConversationError            what authors catch on purpose; uncaught, they are normal endings
 ├── CallerLeft               the caller hung up, or the channel's session was closed
 ├── NoAnswer                 nobody answered, in all the tries
@@ -69,6 +70,10 @@ class NondeterminismError(WorkflowError):
         self.position = position
         self.recorded = recorded
         self.wanted = wanted
+
+
+class RehearsalError(WorkflowError):
+    """A rehearsal cannot go on: the workflow has a bug, or the test asks for what cannot happen."""
 
 
 class ConversationError(Exception):
