@@ -7,11 +7,12 @@ A timer is a hint: the session's history decides whether the alarm is still want
 import asyncio
 
 from handlers.errands import Post
-from handlers.history import Alarm, History
+from handlers.history import LEASE_MS, Alarm, History
 from handlers.messages import Due
 
-AHEAD_MS = 10_000
-"""How near an alarm must be to get a local timer; more than two sweeps, so that no alarm slips between them."""
+AHEAD_MS = LEASE_MS
+"""How near an alarm must be to get a local timer: more than a sweep's period, so that none is late, and no more than a lease, so that an
+alarm which was handed out is overdue when it is handed out again (see `History.peek`)."""
 
 SLACK_MS = 1
 """A timer may fire this much early by rounding; it waits on then."""
@@ -30,13 +31,11 @@ class Alarms:
 
     def set(self, session: str, alarm: Alarm) -> None:
         """Set a timer if the alarm is near; a timer that is there already is set anew."""
+        self.clear(session, alarm.gen, alarm.step)
         wait = alarm.at - self._history.now()
         if wait > AHEAD_MS:
             return
         key = (session, alarm.gen, alarm.step)
-        old = self._timers.pop(key, None)
-        if old is not None:
-            old.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(max(wait, 0) / 1000, self._fire, session, alarm)
 
     def clear(self, session: str, gen: int, step: str) -> None:

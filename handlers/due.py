@@ -1,6 +1,7 @@
 """What falls due in one session: its alarms, and the slow entry that looks after errands."""
 
 from handlers import errands
+from handlers.alarms import AHEAD_MS
 from handlers.history import Alarm
 from handlers.house import House
 from handlers.journal import TRIES, WATCH, Journal
@@ -67,8 +68,9 @@ class DueEntries:
             self._house.counters["lateness_ms"] += now - at
             cleared |= step == here
         if here in run.alarms:  # too early, or in the way of a restart
-            self._house.alarms.set(journal.session, Alarm(due.gen, here, run.alarms[here]))
-            return True
+            alarm = Alarm(due.gen, here, run.alarms[here])
+            self._house.alarms.set(journal.session, alarm)
+            return alarm.at <= now + AHEAD_MS or await journal.claim(put_off=alarm)
         return cleared or await journal.claim(drop=(due.gen, due.step))
 
     async def _watch(self, run: Run) -> bool:

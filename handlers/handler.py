@@ -56,6 +56,7 @@ class Handler(AsyncioActor):
         self._count = 0
         self._quiet_since = self._loop.time()
         self._poll = POLL_SECONDS[0]
+        self._reported = False
 
     def on_start(self) -> None:
         """Begin to be idle."""
@@ -152,19 +153,24 @@ class Handler(AsyncioActor):
     async def _resume(self, resume: Resume) -> None:
         """Go on with what another node, or a former life of this one, left undone."""
         if resume.attempts > TAKE_OVERS:
-            if resume.attempts == TAKE_OVERS + 1:
-                self._house.counters["left_alone"] += 1
-                logger.error(
-                    "%s was taken over %d times without progress and is left alone: it may be what kills the process. "
-                    "See `switchboard sessions show %s`; its next input tries again.",
-                    self.session, TAKE_OVERS, self.session,
-                )  # fmt: skip
+            self._report()
             return
         if self._journal.run is None:
             await self._journal.load()
         if self._journal.state == "absent":
             await self._journal.release_nothing()
         await self._settle(confirm=True)
+
+    def _report(self) -> None:
+        """The session is left alone, and not even loaded: once an incarnation is often enough to say so."""
+        if not self._reported:
+            self._reported = True
+            self._house.counters["left_alone"] += 1
+            logger.error(
+                "%s was taken over more than %d times without progress and is left alone: it may be what kills the process. "
+                "See `switchboard sessions show %s`.",
+                self.session, TAKE_OVERS, self.session,
+            )  # fmt: skip
 
     async def _tell_status(self, status: Status) -> None:
         await self._refresh()
@@ -216,7 +222,7 @@ class Handler(AsyncioActor):
             seed=self._house.rng.randbytes(8), args=step.args, base=old.base + self._journal.length, carried=run.turns.carry(now),
             errands=[errand for errand in run.errands.values() if errand.state in ("running", "cancelled")],
         )  # fmt: skip
-        await self._journal.restart(opened, run.queued, keep_old=False)
+        await self._journal.restart(opened, run.queued, keep_old=False)  # a caller who has left is among what is queued
 
     # -- time ------------------------------------------------------------------------------------------------------------------------------
 

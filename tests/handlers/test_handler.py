@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import weakref
+from datetime import timedelta
 
 import pytest
 from support.house import IDLE, SESSION, Town, opening, texts
@@ -11,7 +12,7 @@ from support.workflows import ALL, buggy, clerk, echo, impatient, mended, other_
 
 from handlers.errors import GoneError
 from handlers.messages import Collect, Inbound, Opening
-from workflows import Talk, Words, workflow
+from workflows import CallerLeft, Talk, Words, workflow
 from workflows.events import Heard, Opened
 
 # -- what a turn costs -----------------------------------------------------------------------------------------------------------------
@@ -636,13 +637,11 @@ def test_positions_and_turn_numbers_go_on_over_a_restart(town, a):
     assert town.events()[0].base == 5
 
 
-def test_queued_inputs_are_carried_over_a_restart(town, a, b):
+def test_queued_inputs_are_carried_over_a_restart(town):
     @workflow(name="cocoon")
     async def cocoon(talk: Talk, life: int = 1) -> None:
         talk.say(f"Life {life}.")
         if life == 1:
-            from datetime import timedelta
-
             await talk.sleep(timedelta(seconds=10))
             await talk.restart(cocoon, 2)
         while True:
@@ -657,6 +656,27 @@ def test_queued_inputs_are_carried_over_a_restart(town, a, b):
     assert texts(node.collect("open"))[:3] == ["Life 1.", "Life 2.", "one in life 2."]
     assert node.say("1", "one").state == "kept"
     assert texts(node.say("3", "three")) == ["three in life 2."]
+
+
+def test_a_caller_who_has_left_is_gone_in_the_new_generation_too(town):
+    @workflow(name="widow")
+    async def widow(talk: Talk, alone: bool = False) -> None:
+        try:
+            await talk.ask("Alone?" if alone else "Yes?", Words())
+        except CallerLeft:
+            if not alone:
+                await talk.restart(widow, True)
+            await talk.sleep(timedelta(seconds=5))
+
+    node = town.node("c.1", [widow])
+    node.open(widow)
+    node.say("bye", type="left", payload={"reason": "hangup"})
+    assert town.kinds() == ["opened", "left"]
+    assert town.events()[0].args == {"alone": True}
+    assert node.say("bye", type="left", payload={"reason": "hangup"}).state == "answered"
+    town.wait(6)
+    assert town.kinds() == ["opened", "left", "fired"]
+    assert node.say("1", "hi").ended
 
 
 def test_an_effect_of_the_generation_before_is_not_taken_for_one_of_this(town, a, outside):

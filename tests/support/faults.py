@@ -40,7 +40,7 @@ class Line(MemoryHistory):
         self._network = world.process(f"network of {boot}")
 
     async def carry(self, script: Callable[[], T]) -> T:
-        number = len(self.calls)
+        number = len(self.calls) - 1
         fault: Fault = "call lost" if self.down else self.faults.popleft() if self.faults else ""
         await self._travel()
         if fault == "late":

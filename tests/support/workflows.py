@@ -81,8 +81,8 @@ async def sleeper(talk: Talk, seconds: float = 60.0) -> None:
 
 
 @workflow(name="impatient")
-async def impatient(talk: Talk) -> None:
-    """Hears a word or looks one up, whichever is first."""
+async def impatient(talk: Talk, seconds: float = 20.0) -> None:
+    """Hears a word, looks one up, or lets time pass, whichever is first."""
 
     async def ear() -> str:
         return await talk.listen(Words())
@@ -91,7 +91,7 @@ async def impatient(talk: Talk) -> None:
         return f"found {await talk.call(look_up, 'it')}"
 
     async def clock() -> str:
-        await talk.sleep(timedelta(seconds=20))
+        await talk.sleep(timedelta(seconds=seconds))
         return "time is up"
 
     while True:
