@@ -8,6 +8,7 @@ import asyncio
 import gc
 import secrets
 import sys
+import time
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -15,9 +16,11 @@ from pathlib import Path
 from benchmarks.control import Control, Lag, run, usage
 from benchmarks.histories import OPENING, PATIENCE
 from benchmarks.product import settings
-from handlers.messages import Inbound
+from handlers.messages import Collect, Inbound
 from handlers.redis_history import RedisHistory
+from handlers.reply import ReplyTo
 from switchboard.server import Server, _calm_collector
+from workflows.turns import Answer
 
 AT_ONCE = 64
 WARM_UP = 200
@@ -50,7 +53,11 @@ class Crowd:
     async def touch(self, names: list[str]) -> None:
         """Ask each for its last answer, which needs no store."""
         for start in range(0, len(names), AT_ONCE):
-            await asyncio.gather(*[self._server.exchange.collect(name, 1, 0) for name in names[start : start + AT_ONCE]])
+            replies: list[ReplyTo[Answer]] = [ReplyTo() for _ in names[start : start + AT_ONCE]]
+            for name, reply in zip(names[start:], replies, strict=False):
+                self._server.board.post(Collect(name, 1, 0, reply, wait=False))
+            for reply in replies:
+                await reply.get()
 
     async def leave(self) -> None:
         """Wait until nobody is in memory."""
@@ -86,6 +93,7 @@ async def measure(server: Server, count: int) -> dict[str, float]:
     began = loop.time()
     await crowd.touch(names)
     touched = loop.time() - began
+    before_leaving = time.process_time()
     lag.start()
     await crowd.leave()
     left = loop.time() - began - quiet(count)
@@ -96,6 +104,7 @@ async def measure(server: Server, count: int) -> dict[str, float]:
         **coming,
         "touch_s": touched,
         "leave_s": left,
+        "leave_cpu_us": (time.process_time() - before_leaving) / count * 1e6,
         **leaving,
         "left_bytes": (usage()["rss"] - before["rss"]) / count,
     }

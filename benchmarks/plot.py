@@ -11,7 +11,7 @@ WIDTH = 760
 LEFT, RIGHT = 250, 640
 ROW, BAR = 17, 12
 COLOURS = {"product": "#c0392b", "handmade": "#7f8c8d", "bare": "#bdc3c7"}
-NAMES = {"product": "Switchboard", "handmade": "(b) by hand, without replay", "bare": "(a) bare aiohttp"}
+NAMES = {"product": "Switchboard", "handmade": "(b) by hand", "bare": "(a) bare aiohttp"}
 
 
 class Picture:
@@ -54,7 +54,7 @@ def draw(run: Mapping[str, Any]) -> str:
         for concurrency, servers in run["load"]["everysec"].items():
             for server in ("bare", "handmade", "product"):
                 value = median(servers[server][figure])
-                bars.append((f"{NAMES[server]}, {concurrency} at once", COLOURS[server], value, f"{value:,.0f}{unit}"))
+                bars.append((f"{concurrency} at once: {NAMES[server]}", COLOURS[server], value, f"{value:,.0f}{unit}"))
         picture.panel(title, bars)
     ours = COLOURS["product"]
     measured = [(part, us) for part, us, _ in parts(run) if "alone" not in part]

@@ -6,6 +6,7 @@ That is what one writes by hand to keep a conversation in memory. It stores noth
 import asyncio
 import gc
 import sys
+import time
 
 from benchmarks.control import Control, Lag, run, usage
 from benchmarks.crowd import AT_ONCE, quiet
@@ -47,6 +48,7 @@ async def measure(count: int) -> dict[str, float]:
             inbox.put_nowait("1")
         await asyncio.sleep(0)
     touched = loop.time() - began
+    before_leaving = time.process_time()
     lag.start()
     await asyncio.gather(*tasks)
     left = loop.time() - began - quiet(count)
@@ -56,6 +58,7 @@ async def measure(count: int) -> dict[str, float]:
         **coming,
         "touch_s": touched,
         "leave_s": left,
+        "leave_cpu_us": (time.process_time() - before_leaving) / count * 1e6,
         **lag.stop("leave_"),
     }
 
