@@ -2,15 +2,16 @@
 -- release. RESTART is the same with a fifth key, the place for the old generation: the events replace the list.
 -- KEYS: history, pending, owner, due [, old generation]
 -- ARGV: session, boot, lease_ms, tail, numbers; the events; time and member of each alarm set; the members cleared, which comes
---       first, so that a set one stays. The numbers, in one string, are quicker to send: length, release (1 or 0), keep_until
---       and keep_old_until (or nothing), count of events, of alarms set, of alarms cleared.
+--       first, so that a set one stays. The numbers, in one string, are quicker to send: length, release and progress (1 or 0),
+--       keep_until and keep_old_until (or nothing), count of events, of alarms set, of alarms cleared.
 -- Returns: clock, status (0 ok, 1 again, 2 conflict), length, owner's entry, on a conflict the slice
 
 local history, pending, owner, due, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local session, boot, lease_ms, tail = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local length, release, keep_until, keep_old_until, events, set, cleared =
-    string.match(ARGV[5], '^(%d+) ([01]) (%d*) (%d*) (%d+) (%d+) (%d+)$')
-length, release, events, set, cleared = tonumber(length), release == '1', tonumber(events), tonumber(set), tonumber(cleared)
+local length, release, progress, keep_until, keep_old_until, events, set, cleared =
+    string.match(ARGV[5], '^(%d+) ([01]) ([01]) (%d*) (%d*) (%d+) (%d+) (%d+)$')
+length, events, set, cleared = tonumber(length), tonumber(events), tonumber(set), tonumber(cleared)
+release, progress = release == '1', progress == '1'
 local last = 5 + events
 
 local now = clock()
@@ -19,11 +20,11 @@ local stored_tail = tail_of(history)
 local kept = old and 0 or length
 
 if events > 0 and stored == kept + events and stored_tail == string.sub(ARGV[last], 2, 9) then
-    return {now, 1, stored, redis.call('HGET', owner, session)}
+    return {now, 1, stored, renewed(session, owner, pending, boot, now + lease_ms)}
 end
 if stored ~= length or stored_tail ~= tail then
     local start = math.max(length - 1, 0)
-    return {now, 2, stored, redis.call('HGET', owner, session), redis.call('LRANGE', history, start, start + PAGE)}
+    return {now, 2, stored, renewed(session, owner, pending, boot, now + lease_ms), redis.call('LRANGE', history, start, start + PAGE)}
 end
 
 if old and stored > 0 then
@@ -43,11 +44,17 @@ else
     redis.call('PEXPIREAT', history, keep_until)
 end
 
--- Another's live lease is left alone; an expired one is taken over, which counts unless these events are progress.
+-- Progress is that something owed no longer is, and forgets the take-overs. Another's live lease is left alone; an expired one is
+-- taken over, which counts.
 local own = redis.call('HGET', owner, session)
 local holder, attempts = boot, 0
 if own then
     holder, attempts = owner_of(own)
+    if progress and attempts > 0 then
+        attempts = 0
+        own = holder .. ' 0'
+        redis.call('HSET', owner, session, own)
+    end
 end
 if holder == boot or tonumber(redis.call('ZSCORE', pending, session) or 0) < now then
     if release then
@@ -55,9 +62,7 @@ if holder == boot or tonumber(redis.call('ZSCORE', pending, session) or 0) < now
         redis.call('ZREM', pending, session)
         own = false
     else
-        if events > 0 then
-            attempts = 0
-        elseif holder ~= boot then
+        if holder ~= boot then
             attempts = attempts + 1
         end
         own = take(session, owner, pending, boot, attempts, now + lease_ms)

@@ -35,8 +35,9 @@ class Append:
     """Events to add behind an exactly known tail, with what they change in the indexes. Without events: a claim or a release.
 
     `length` and `tail` (the last event's 8-byte uid, empty at length 0) name the history that the caller has replayed. `release`: nothing
-    is outstanding after these events, so the session needs no lease. `keep_until`: when the history may expire, ms; None keeps it.
-    An alarm that is both cleared and set stays set.
+    is outstanding after these events, so the session needs no lease. `progress`: something that was owed no longer is, so take-overs are
+    counted anew. `keep_until`: when the history may expire, ms; None keeps it. An alarm that is both cleared and set
+    stays set.
     """
 
     session: str
@@ -44,6 +45,7 @@ class Append:
     tail: bytes
     events: tuple[bytes, ...] = ()
     release: bool = True
+    progress: bool = False
     keep_until: int | None = None
     alarms_set: tuple[Alarm, ...] = ()
     alarms_cleared: tuple[tuple[int, str], ...] = ()
@@ -62,6 +64,7 @@ class Restart:
     events: tuple[bytes, ...]
     old_gen: int
     release: bool = True
+    progress: bool = False
     keep_until: int | None = None
     keep_old_until: int | None = None
     alarms_set: tuple[Alarm, ...] = ()
@@ -150,11 +153,11 @@ class History(Protocol):
         """Take over up to `limit` sessions whose lease ran out, and hand out up to `limit` alarms that are due within `ahead_ms`.
 
         The first node to peek sweeps the partition until LEASE_MS after its last peek; others are told so. A take-over counts as an
-        attempt, even of a lease that we ourselves let run out. An alarm that is handed out is hidden from every sweep for `ahead_ms`
-        + LEASE_MS from now, by its score in the index. So that score is no due time any more, and needs not be: the history is the
-        truth. The handler takes the time from its run, fires at once what is overdue there and waits for the rest; its append clears
-        the entry. If the node dies first, the next sweep meets the entry LEASE_MS from now or later, marked as handed out before.
-        With `ahead_ms` up to LEASE_MS it is overdue by then, whatever its score says.
+        attempt; a lease that we ourselves let run out is only renewed. An alarm that is handed out is hidden from every sweep until a
+        second after its time, by its score in the index (`ahead_ms` more than that). So the score is no due time any more, and needs
+        not be: the history is the truth. The handler takes the time from its run, fires at once what is overdue there and waits for
+        the rest; its append clears the entry. If the node dies first, a later sweep meets the entry, marked as handed out before, and
+        it is due at once.
         """
         ...
 

@@ -15,7 +15,8 @@ from workflows.registry import Registry
 class House:
     """What all handlers of a node share.
 
-    `idle`: seconds without a word before a handler leaves memory. `ttl_ms`: how long a history is kept after its last promise.
+    `idle`: seconds without a word before a handler leaves memory. `ttl_ms`: how long a history is kept when it promises nothing
+    more.
     """
 
     history: History

@@ -10,7 +10,7 @@ from handlers.journal import TRIES, Journal
 from handlers.messages import Inbound, Opening
 from handlers.waiters import NO_TURN, Waiters
 from handlers.work import Work, owes_notice
-from workflows.events import Carried, Heard, Left, Opened
+from workflows.events import Carried, Heard, Left, Memo, Opened
 from workflows.run import Run
 from workflows.turns import Answer, State
 
@@ -76,11 +76,26 @@ class Intake:
     async def _append(self, inbound: Inbound) -> bool:
         journal = self._journal
         event: Left | Heard
+        if inbound.type == "errand" and not await self._record_start(inbound):
+            return False
         if inbound.type == "left":
             event = journal.event(Left, inbound.id, str(inbound.payload.get("reason", "")))
         else:
             event = journal.event(Heard, inbound.id, inbound.type, inbound.payload)
         return await journal.append(event) and self._taken(inbound)
+
+    async def _record_start(self, inbound: Inbound) -> bool:
+        """A notice shows that its errand was started: if that is not on record yet, it comes first. False: look at the input anew.
+
+        Else the errand, once told, might expire, and whoever resumes this session would start it a second time.
+        """
+        run = self._journal.run
+        assert run is not None
+        gen, _, id_ = str(inbound.payload["errand"]).partition("/")
+        step = run.calls.get(id_)
+        if step is None or step.kind != "start" or gen != str(run.opened.gen):
+            return True
+        return await self._journal.append(self._journal.event(Memo, step.id, step.name, step.hash)) and not run.ended
 
     async def _open(self, inbound: Inbound, opening: Opening) -> bool:
         words = (inbound.id, inbound.type, inbound.payload) if inbound.type else None

@@ -83,12 +83,13 @@ class Journal(Record):
         """See `Record.drop`."""
         super().drop()
         self.mine, self.owner, self.attempts = False, None, 0
-        self._watched, self._restore = False, True
+        self._restore = True
 
     async def load(self) -> None:
         """See `Record.load`."""
         self._house.counters["rehydrations"] += 1
         await super().load()
+        self._watched = self.run is not None and self._needs.watch(self.run)
         if self.broken:
             logger.error("%s is %s: %s", self.session, self.state, self.problem)
         elif self.run is not None and self.run.failure is not None:
@@ -124,13 +125,15 @@ class Journal(Record):
         """
         run = self.run
         assert run is not None
+        owed = tuple(run.calls.values())
         progress = run.feed(event)
-        return await self._append([event], progress.alarms_set, progress.alarms_cleared)
+        settled = any(run.calls.get(step.id) is not step for step in owed)
+        return await self._append([event], progress.alarms_set, progress.alarms_cleared, progress=settled)
 
     async def claim(self, *, drop: tuple[int, str] | None = None, put_off: Alarm | None = None) -> bool:
         """Append nothing: confirm the tail, take or give back the lease, put wanted alarms back. False as in `append`.
 
-        `drop`: an entry of the due index (generation, step) that is not wanted. `put_off`: one that nobody can judge at present.
+        `drop`: an entry of the due index (generation, step) that is not wanted. `put_off`: one that comes at another time.
         """
         return await self._append([], {}, [], drop=drop, put_off=put_off)
 
@@ -160,6 +163,7 @@ class Journal(Record):
             self._encode(events),
             old_opened.gen if old_opened is not None else opened.gen - 1,
             release,
+            True,  # what the old generation owed, nobody owes any more
             self._keep_until(run, release=release),
             self._history.now() + KEPT_MS if keep_old else None,
             self._alarms(run, dict(run.alarms)),
@@ -179,6 +183,7 @@ class Journal(Record):
         alarms_set: dict[str, int],
         alarms_cleared: Sequence[str],
         *,
+        progress: bool = False,
         drop: tuple[int, str] | None = None,
         put_off: Alarm | None = None,
     ) -> bool:
@@ -206,6 +211,7 @@ class Journal(Record):
             self.tail,
             self._encode(events),
             release,
+            progress,
             self._keep_until(run, release=release),
             alarms,
             tuple(cleared),
@@ -217,17 +223,20 @@ class Journal(Record):
 
     def _alarms(self, run: Run, alarms: dict[str, int]) -> tuple[Alarm, ...]:
         gen = run.opened.gen
-        if not self._watched and self._needs.watch(run):
+        if self._needs.watch(run) and (self._restore or not self._watched):
             # On a grid from the opening on: however often a session is loaded and its alarms put back, its watch does come.
             now = max(self._history.now(), gen)
             alarms = {**alarms, WATCH: now + WATCH_MS - (now - gen) % WATCH_MS}
         return tuple([Alarm(gen, step, at) for step, at in alarms.items()])
 
     def _keep_until(self, run: Run, *, release: bool) -> int | None:
-        """When the history may expire: never while something is outstanding or an errand runs, else a ttl after the last promise."""
-        if not release or self._needs.watch(run) or (run.opened.parent is not None and not run.ended):
+        """When the history may expire: never while it owes something, wants an alarm or waits for an errand; else a ttl from now.
+
+        An alarm's time plus the ttl would not do: if every node is down until then, the alarm is lost.
+        """
+        if not release or run.alarms or self._needs.watch(run) or (run.opened.parent is not None and not run.ended):
             return None
-        return max(self._history.now(), *run.alarms.values(), 0) + self._house.ttl_ms
+        return self._history.now() + self._house.ttl_ms
 
     async def _send(self, command: C, call: Callable[[C], Awaitable[Reply]]) -> bool:
         try:
@@ -264,7 +273,7 @@ class Journal(Record):
             self.tail = uid_of(events[-1])
         self._note(reply)
         await self.extend(joined[len(events) :])
-        self._restore, self._watched = True, False
+        self._restore = True
         return bool(events)
 
     def _note(self, reply: Reply) -> None:

@@ -21,6 +21,9 @@ from workflows.events import uid_of
 
 T = TypeVar("T")
 
+GRACE_MS = 1_000.5
+"""How long after its time an alarm that was handed out is seen again; see `peek.lua` for the half."""
+
 
 @dataclass(slots=True)
 class Stored:
@@ -129,9 +132,11 @@ class MemoryHistory:
         kept = [] if isinstance(command, Restart) else elements
         again = len(kept) if isinstance(command, Restart) else command.length
         if events and len(elements) == again + len(events) and tail == uid_of(events[-1]):
+            self._keep_lease(session, now)
             return self._reply("again", session, len(elements))
         if (len(elements), tail) != (command.length, command.tail):
             start = max(command.length - 1, 0)
+            self._keep_lease(session, now)
             return self._reply("conflict", session, len(elements), elements[start : start + PAGE + 1])
 
         if isinstance(command, Restart) and elements and command.keep_old_until is not None:
@@ -142,20 +147,27 @@ class MemoryHistory:
             indexes.due.pop(f"{session} {gen}/{step}", None)
         for alarm in command.alarms_set:
             indexes.due[f"{session} {alarm.gen}/{alarm.step}"] = alarm.at
-        self._lease(indexes, session, now, release=command.release, progress=bool(events))
+        self._lease(indexes, session, now, release=command.release, progress=command.progress)
         return self._reply("ok", session, len(kept) + len(events))
 
     def _lease(self, indexes: Partition, session: str, now: int, *, release: bool, progress: bool) -> None:
         holder, attempts = indexes.owner.get(session, (self._boot, 0))
+        if progress and attempts:
+            attempts = 0
+            indexes.owner[session] = (holder, 0)
         if holder != self._boot and indexes.pending.get(session, 0) >= now:
             return
         if release:
             indexes.owner.pop(session, None)
             indexes.pending.pop(session, None)
             return
-        attempts = 0 if progress else attempts + (holder != self._boot)
-        indexes.owner[session] = (self._boot, attempts)
+        indexes.owner[session] = (self._boot, attempts + (holder != self._boot))
         indexes.pending[session] = now + LEASE_MS
+
+    def _keep_lease(self, session: str, now: int) -> None:
+        indexes = self.store.partitions[partition_of(session)]
+        if session in indexes.owner and indexes.owner[session][0] == self._boot:
+            indexes.pending[session] = now + LEASE_MS
 
     def _reply(self, status: Literal["ok", "again", "conflict"], session: str, length: int, elements: Sequence[bytes] = ()) -> Reply:
         owner, attempts = self.store.partitions[partition_of(session)].owner.get(session, (None, 0))
@@ -176,16 +188,18 @@ class MemoryHistory:
 
         pending = []
         for session in [session for session, deadline in _by_score(indexes.pending) if deadline < now][:limit]:
-            attempts = indexes.owner[session][1] + 1 if session in indexes.owner else 1
+            holder, before = indexes.owner.get(session, ("", 0))
+            attempts = before + (holder != self._boot)
             indexes.owner[session] = (self._boot, attempts)
             indexes.pending[session] = now + LEASE_MS
             pending.append((session, attempts))
         due = []
         for member, at in [(member, at) for member, at in _by_score(indexes.due) if at <= now + ahead_ms][:limit]:
-            indexes.due[member] = now + ahead_ms + LEASE_MS + 0.5
+            due_at = int(at) if at == int(at) else now
+            indexes.due[member] = max(due_at, now) + ahead_ms + GRACE_MS
             session, _, name = member.rpartition(" ")
             gen, _, step = name.partition("/")
-            due.append((session, Alarm(int(gen), step, int(at) if at == int(at) else now)))
+            due.append((session, Alarm(int(gen), step, due_at)))
         return Overdue(pending=tuple(pending), due=tuple(due))
 
     def _clear_due(self, session: str, gen: int, step: str) -> bool:

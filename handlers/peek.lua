@@ -18,23 +18,24 @@ for _, session in ipairs(redis.call('ZRANGEBYSCORE', pending, '-inf', '(' .. now
     local own = redis.call('HGET', owner, session)
     local attempts = 1
     if own then
-        local _, before = owner_of(own)
-        attempts = before + 1
+        local holder, before = owner_of(own)
+        attempts = holder == boot and before or before + 1
     end
     take(session, owner, pending, boot, attempts, now + lease_ms)
     taken[#taken + 1] = session
     taken[#taken + 1] = attempts
 end
 
--- What is handed out is pushed out of every sweep's sight for a while. Half a millisecond marks it: found again, it is
--- overdue, whatever its score says.
-local hidden_until = now + ahead_ms + lease_ms + 0.5
+-- What is handed out is out of every sweep's sight until a second after its time. Half a millisecond marks it: found again, it
+-- is overdue, whatever its score says.
+local GRACE = 1000.5
 local alarms = {}
 local found = redis.call('ZRANGEBYSCORE', due, '-inf', now + ahead_ms, 'WITHSCORES', 'LIMIT', 0, limit)
 for i = 1, #found, 2 do
     local member, at = found[i], tonumber(found[i + 1])
-    redis.call('ZADD', due, hidden_until, member)
+    local due_at = at % 1 == 0 and at or now
+    redis.call('ZADD', due, math.max(due_at, now) + ahead_ms + GRACE, member)
     alarms[#alarms + 1] = member
-    alarms[#alarms + 1] = at % 1 == 0 and at or now
+    alarms[#alarms + 1] = due_at
 end
 return {now, 0, taken, alarms}

@@ -235,9 +235,10 @@ class RedisHistory:
         """Run `append.lua`, which tells the order of what it takes; with an `old_gen` it is a restart."""
         name, keys = command.session.encode(), _KEYS[partition_of(command.session)]
         old = () if old_gen is None else (keys.old + b"%b/%d" % (name, old_gen),)
-        numbers = b"%d %d %b %b %d %d %d" % (
+        numbers = b"%d %d %d %b %b %d %d %d" % (
             command.length,
             command.release,
+            command.progress,
             _ms(command.keep_until),
             _ms(keep_old_until),
             len(command.events),

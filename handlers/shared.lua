@@ -30,3 +30,12 @@ local function take(session, owner, pending, boot, attempts, deadline)
     redis.call('ZADD', pending, deadline, session)
     return entry
 end
+
+-- Who is named as the owner in a reply holds the lease from then on; else two could lead.
+local function renewed(session, owner, pending, boot, deadline)
+    local own = redis.call('HGET', owner, session)
+    if own and owner_of(own) == boot then
+        redis.call('ZADD', pending, deadline, session)
+    end
+    return own
+end

@@ -110,7 +110,17 @@ class Twins(RuleBasedStateMachine):
     alarms = st.lists(st.tuples(st.sampled_from(("0", "1.0", "2")), st.sampled_from((-10, 0, 500, 3_000, 90_000))), max_size=2)
     cleared = st.lists(st.sampled_from(("0", "1.0", "2")), max_size=2)
 
-    @rule(boot=boots, session=sessions, back=backs, bodies=bodies, release=st.booleans(), keep=offsets, alarms=alarms, cleared=cleared)
+    @rule(
+        boot=boots,
+        session=sessions,
+        back=backs,
+        bodies=bodies,
+        release=st.booleans(),
+        progress=st.booleans(),
+        keep=offsets,
+        alarms=alarms,
+        cleared=cleared,
+    )
     def append(
         self,
         *,
@@ -119,6 +129,7 @@ class Twins(RuleBasedStateMachine):
         back: int,
         bodies: list[bytes],
         release: bool,
+        progress: bool,
         keep: int | None,
         alarms: list[tuple[str, int]],
         cleared: list[str],
@@ -130,6 +141,7 @@ class Twins(RuleBasedStateMachine):
             tail,
             tuple(map(element, bodies)),
             release,
+            progress,
             None if keep is None else self.now + keep,
             tuple(Alarm(5, step, self.now + at) for step, at in alarms),
             tuple((5, step) for step in cleared),
@@ -169,6 +181,7 @@ class Twins(RuleBasedStateMachine):
             tuple(map(element, bodies)),
             5,
             release,
+            True,
             None if keep is None else self.now + keep,
             None if old is None else self.now + old,
             tuple(Alarm(5, step, self.now + at) for step, at in alarms),
