@@ -188,9 +188,10 @@ class Phone:
         if not genuine:
             self._exchange.counters["forged"] += 1
             logger.warning(
-                "refused a request to %s: its X-Twilio-Signature does not fit. If it came from Twilio, set TWILIO_AUTH_TOKEN and PUBLIC_URL "
-                "as Twilio has them.", url.partition("?")[0],
-            )  # fmt: skip
+                "refused a request to %s: its X-Twilio-Signature does not fit. If it came from Twilio, set TWILIO_AUTH_TOKEN and "
+                "PUBLIC_URL as Twilio has them.",
+                url.partition("?")[0],
+            )
             raise web.HTTPForbidden(text="The signature does not fit.\n")
         fields = dict(pairs)
         if fields.get("AccountSid", self._account) != self._account:

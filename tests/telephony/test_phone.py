@@ -26,9 +26,9 @@ def calling(house, **options):
     return house.phone(from_=options.pop("from_", "+12025550199"), to=options.pop("to", "+15550100"), **options)
 
 
-async def post(house, path="/twilio/voice", form=FORM, signature=None, token=TOKEN, body=None, headers=None):
+async def post(house, path="/twilio/voice", form=FORM, *, signature=None, body=None, headers=None):
     url = house.url + path
-    given = sign(token, url, form.items()) if signature is None else signature
+    given = sign(TOKEN, url, form.items()) if signature is None else signature
     heads = {"X-Twilio-Signature": given, **(headers or {})} if given != "" else dict(headers or {})
     async with aiohttp.ClientSession() as http, http.post(url, data=form if body is None else body, headers=heads) as response:
         return response.status, await response.text()
