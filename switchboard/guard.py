@@ -77,8 +77,6 @@ async def read_body(request: web.Request, limits: Limits) -> bytes:
 
 async def _rest(request: web.Request, limits: Limits) -> bytes:
     """A body that is still on its way, up to the piece that is too much."""
-    if request.transport is None:
-        raise _closing(web.HTTPBadRequest(text="The client has left."))
     pieces: list[bytes] = []
     size = 0
     try:
@@ -88,7 +86,7 @@ async def _rest(request: web.Request, limits: Limits) -> bytes:
                 size += len(piece)
     except TimeoutError:
         raise _closing(web.HTTPRequestTimeout(text=f"The body did not come within {limits.body_seconds:g} s.")) from None
-    except (web.RequestPayloadError, OSError):
+    except (web.RequestPayloadError, OSError, RuntimeError):  # the last is aiohttp's for a client that left before the endpoint began
         raise _closing(web.HTTPBadRequest(text="The body is broken.")) from None
     return b"".join(pieces)
 
