@@ -11,7 +11,7 @@ import msgspec
 
 from workflows.branches import Branch, let_go, unstarted
 from workflows.conversation import Conversation
-from workflows.errors import NondeterminismError, StepFailed, WorkflowError
+from workflows.errors import NondeterminismError, StepFailed, UndecodableError, WorkflowError
 from workflows.events import AnyEvent, CarriedErrand, Fired, Heard, Left, Memo, Opened, Sent, describe
 from workflows.inputs import Silence
 from workflows.opens import Open
@@ -111,20 +111,31 @@ class Run(Conversation):
     # -- what the shell does -------------------------------------------------------------------------------------------------------------
 
     def feed(self, event: AnyEvent) -> Progress:
-        """Take the next event. Raises `NondeterminismError` when the code does not repeat what is on record; the run is then of no use."""
+        """Take the next event.
+
+        Raises `NondeterminismError` when the code does not repeat what is on record, and `UndecodableError` when an event makes no sense
+        (a payload that no run wrote); the run is then of no use.
+        """
         position = self.opened.base + self.length
         if self.failure is None and event.shape != self._opens.shape():
             raise NondeterminismError(position, f"{describe(event)}, recorded when other steps were open", self.wanted())
         self.length += 1
         self.progress = self._begin_event()
         self.now = max(self.now, event.at)
+        try:
+            self._take(event, position)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UndecodableError(f"event {position}, {describe(event)}, makes no sense: {type(error).__name__}: {error}") from error
+        return self.progress
+
+    def _take(self, event: AnyEvent, position: int) -> None:
         match event:
             case Heard() | Left():
                 self._arrive(event, self.turns.arrive(event.id, position, event.at))
             case Sent():
-                return self.progress
+                return
             case _ if self.failure is not None:
-                return self.progress
+                return
             case Memo():
                 self._remember(event, position)
             case Fired():
@@ -133,7 +144,6 @@ class Run(Conversation):
                 raise NondeterminismError(position, describe(event), self.wanted())
         self._pump()
         self._settle()
-        return self.progress
 
     def close(self) -> None:
         """Let go of the conversation without a word: `finally` blocks run, but nothing that they say or start counts."""

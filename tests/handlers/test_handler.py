@@ -13,7 +13,9 @@ from support.workflows import ALL, buggy, clerk, echo, impatient, mended, other_
 from handlers.errors import GoneError
 from handlers.messages import Collect, Inbound, Opening
 from workflows import CallerLeft, Talk, Words, workflow
-from workflows.events import Heard, Opened
+from workflows.events import Heard, Opened, decode, encode
+from workflows.registry import Registry
+from workflows.run import Run
 
 # -- what a turn costs -----------------------------------------------------------------------------------------------------------------
 
@@ -504,6 +506,19 @@ def test_an_element_that_cannot_be_read_quarantines_its_session_and_no_other(tow
     town.wait(1)
     del elements[1]
     assert texts(a.say("1", "hi")) == ["You said hi.", "Yes?"]
+
+
+@pytest.mark.parametrize("payload", [{}, {"text": 5}])
+def test_an_event_that_no_run_wrote_quarantines_its_session(town, a, payload):
+    a.open(echo)
+    a.evict()
+    elements = town.store.histories[SESSION].elements
+    run = Run(SESSION, decode(elements[0]), Registry([echo]))
+    type_ = "said" if "text" in payload else "errand"
+    elements.append(encode(Heard(run.now, run.shape(), run.words(), "x", type_, payload), bytes(8)))
+    assert a.say("1", "hi").state == "failed"
+    assert len(elements) == 2
+    assert texts(a.open(echo, session="web:2")) == ["Yes?"]
 
 
 def test_a_history_that_does_not_begin_with_an_opening_is_quarantined(town, a):
