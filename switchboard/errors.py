@@ -5,7 +5,7 @@ SwitchboardError
 ├── ServerError            the server cannot listen
 ├── SettingsError          a setting is wrong, or a file that holds settings cannot be read
 ├── ShadowError            a folder of the user's hides one of our own packages
-├── PluginError            a command of another distribution cannot be loaded
+├── PluginError            a plugin of another distribution cannot be loaded
 └── UnknownSessionError    no history is stored for the session that a command names
 """
 
@@ -31,7 +31,7 @@ class ShadowError(SwitchboardError):
 
 
 class PluginError(SwitchboardError):
-    """A command of another distribution cannot be loaded."""
+    """A channel, a command or an effect of another distribution cannot be loaded."""
 
 
 class UnknownSessionError(SwitchboardError):

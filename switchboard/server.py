@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -19,7 +19,7 @@ from handlers.history import History
 from handlers.messages import Message
 from switchboard.board import Board
 from switchboard.channel import Channel, Exchange
-from switchboard.errors import ServerError
+from switchboard.errors import PluginError, ServerError
 from switchboard.guard import GuardedRunner, Limits
 from switchboard.settings import Settings
 from switchboard.store import opened_store
@@ -100,11 +100,23 @@ class Server:
 
 
 def _bindings() -> dict[str, Callable[..., Any]]:
-    return {point.name: point.load() for point in entry_points(group="switchboard.effects")}
+    return dict(_plugins("switchboard.effects"))
 
 
 def _channels(exchange: Exchange) -> list[Channel]:
-    return [point.load()(exchange) for point in entry_points(group="switchboard.channels")]
+    return [found(exchange) for _, found in _plugins("switchboard.channels")]
+
+
+def _plugins(group: str) -> Iterator[tuple[str, Any]]:
+    for point in entry_points(group=group):
+        try:
+            found = point.load()
+        except Exception as error:
+            raise PluginError(
+                f"{point.name} of {group} cannot be loaded ({point.value}): {type(error).__name__}: {error}. "
+                "Mend or uninstall the distribution that brings it."
+            ) from error
+        yield point.name, found
 
 
 async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event) -> None:

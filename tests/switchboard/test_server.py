@@ -62,6 +62,20 @@ async def test_a_call_survives_a_server_that_is_killed_while_it_is_on_the_line(s
         assert said(await step) == ["You said are you there.", "Say something."]
 
 
+async def test_a_webhook_delivered_again_after_kill_9_gets_the_very_same_twiml(servers):
+    server = servers().start()
+    async with server.phone() as phone:
+        call = phone.call()
+        await call.start()
+        await call.say("one")
+        request, answer = call.last_request, await call.repeat()
+        assert "You said one." in answer
+        for _ in range(2):
+            server.kill()
+            server.start()
+            assert (await phone.webhooks.send(request)).text == answer
+
+
 async def test_two_servers_on_one_data_directory_share_one_valkey_and_any_call(servers):
     first, second = servers().start(), servers().start()
     pid = valkey_pid(first.folder)
