@@ -21,6 +21,7 @@ M2_AT_B = (1, Inbound("m2", "said", "line"))
 M3_AT_A = (0, Inbound("m3", "said", "line"))
 BYE_AT_A = (0, Inbound("bye", "left", "line"))
 BYE_AT_B = (1, Inbound("bye", "left", "line"))
+M3_AT_C = (2, Inbound("m3", "said", "line"))
 BACK_AT_A = (0, Inbound("m2", "said", "another line"))
 
 
@@ -132,6 +133,8 @@ QUICK = {
 
 LARGE = {
     "turns-leases": Configuration(*_TURNS, Faults(crash=1, expiry=2, lost_reply=1)),
+    "turns-three-nodes": Configuration((talks.calls_each_turn,), (M1_AT_A, M2_AT_B, M3_AT_C), Faults(crash=1), nodes=3),
+    "turns-three-nodes-failover": Configuration((talks.calls_each_turn,), (M1_AT_A, M2_AT_B, M3_AT_C), Faults(failover=1), nodes=3),
     "duplicates-leases": Configuration((talks.calls_each_turn,), (M1_AT_A, M2_AT_B, M1_AT_B), Faults(crash=1, expiry=1, lost_reply=1)),
     "duplicates-failover": Configuration(
         (talks.calls_each_turn,), (M1_AT_A, M2_AT_B, M2_AT_A), Faults(failover=1, crash=1, expiry=1), depth=2
@@ -144,6 +147,7 @@ LARGE = {
     "restart-failover": Configuration(*_RESTART, Faults(failover=1, expiry=1), depth=2),
     "restart-late-call": Configuration(*_RESTART, Faults(lost_reply=1, delay=1)),
     "restart-late-results": Configuration((talks.restarts_early,), (M1_AT_A, M2_AT_B), Faults(crash=1, expiry=1)),
+    "restart-forgotten": Configuration(*_RESTART, Faults(forget=1, crash=1)),
     "left-leases": Configuration((talks.takes_leave,), (M1_AT_A, BYE_AT_B, BYE_AT_A), Faults(crash=1, expiry=1, lost_reply=1)),
     "left-late": Configuration((talks.takes_leave,), (M1_AT_A, BYE_AT_B, BACK_AT_A), Faults(crash=1, expiry=1), reopens=True),
     "left-late-failover": Configuration((talks.takes_leave,), (M1_AT_A, BYE_AT_B, BACK_AT_A), Faults(failover=1), reopens=True, depth=2),
@@ -151,6 +155,7 @@ LARGE = {
     "reopening-crash": Configuration(*_REOPENING, Faults(crash=1), reopens=True),
     "reopening-leases": Configuration((talks.one_turn,), (M1_AT_A, M2_AT_B), Faults(expiry=1, lost_reply=1), reopens=True),
     "reopening-failover": Configuration((talks.one_turn,), (M1_AT_A, M2_AT_B), Faults(failover=1), reopens=True, depth=2),
+    "reopening-forgotten": Configuration((talks.one_turn,), (M1_AT_A, M2_AT_B), Faults(forget=1), reopens=True),
     "errand-leases": Configuration((talks.waits_for_errand, talks.errand), (M1_AT_A, M2_AT_B), Faults(crash=1, expiry=1)),
     "errand-late-call": Configuration(*_WAITING, Faults(lost_reply=1, delay=1)),
     "errand-failover": Configuration(*_WAITING, Faults(failover=1, crash=1), depth=2),
@@ -168,12 +173,15 @@ LARGE = {
     "two-errands-failover": Configuration((talks.starts_two, talks.errand, talks.errand), (M1_AT_A,), Faults(failover=1), nodes=1),
     "two-errands-one-cancelled": Configuration((talks.starts_two_cancels_one, talks.errand, talks.errand), (M1_AT_A,), Faults(crash=1)),
     "killer-expiry": Configuration((talks.kills,), (M1_AT_A, M2_AT_B, M1_AT_B), Faults(expiry=1), limit=2),
+    "killer-late-call": Configuration((talks.kills,), (M1_AT_A, M2_AT_B), Faults(lost_reply=1, delay=1), limit=1),
     "killer-or-word-leases": Configuration((talks.listens_or_kills,), (M1_AT_A, M2_AT_B, M1_AT_B), Faults(expiry=1, lost_reply=1), limit=1),
     "progress-leases": Configuration((talks.calls_twice,), (M1_AT_A, M2_AT_B), Faults(crash=2, expiry=1), limit=1),
     "progress-failover": Configuration((talks.calls_twice,), (M1_AT_A,), Faults(failover=1, crash=2), depth=2, limit=1),
     "lifetime-expiry": Configuration(*_ALARM_OR_WORD, Faults(lifetime=1, crash=1, expiry=1)),
     "lifetime-failover": Configuration(*_ALARM_OR_WORD, Faults(lifetime=1, failover=1)),
     "lifetime-errand": Configuration(*_WAITING, Faults(lifetime=1, crash=1, expiry=1)),
+    "lifetime-reopening": Configuration((talks.one_turn,), (M1_AT_A, M2_AT_B), Faults(lifetime=1, crash=1), reopens=True),
+    "lifetime-two-errands": Configuration((talks.starts_two, talks.errand, talks.errand), (M1_AT_A,), Faults(lifetime=1, crash=1), nodes=1),
     "lifetime-cancelled": Configuration(*_CANCEL, Faults(lifetime=1, crash=1)),
     "lifetime-left-behind": Configuration((talks.leaves_errand, talks.slow_errand), (M1_AT_A, M2_AT_B), Faults(lifetime=1, crash=1)),
     "deliveries-two-crashes": Configuration((talks.says_much,), (M1_AT_A, M2_AT_B), Faults(crash=2), pushes=True),
@@ -186,6 +194,7 @@ LARGE = {
     "deliveries-reopening": Configuration(
         (talks.says_goodbye,), (M1_AT_A, M2_AT_B, M1_AT_B), Faults(crash=1, expiry=1, lost_reply=1), pushes=True, reopens=True
     ),
+    "deliveries-left": Configuration((talks.takes_leave,), (M1_AT_A, BYE_AT_B, BACK_AT_A), Faults(crash=1), pushes=True, reopens=True),
     "deliveries-and-errand": Configuration((talks.ends_with_errand, talks.errand), (M1_AT_A, M2_AT_B), Faults(crash=1), pushes=True),
 }
 """The same matters with more faults at once, for `make proof`."""

@@ -170,7 +170,13 @@ def says_and_restarts(gen: int) -> Talk:
         yield Say((yield Listen()))
 
 
-# Errands, and the conversations that start them.
+# Errands, and the conversations that start them. An errand's key depends on the life that starts it, and sessions of the model have fixed
+# numbers: so a life that begins after a former one was lost (its gen is 100 or more) starts none.
+
+
+def listens(gen: int) -> Talk:
+    while True:
+        yield Say((yield Listen()))
 
 
 def errand(gen: int) -> Talk:
@@ -187,6 +193,8 @@ def endless_errand(gen: int) -> Talk:
 
 
 def waits_for_errand(gen: int) -> Talk:
+    if gen >= 100:
+        yield from listens(gen)
     heard = yield Listen()
     yield Start(1)
     yield Say((heard, (yield Listen("errand"))))
@@ -202,6 +210,8 @@ def ends_with_errand(gen: int) -> Talk:
 
 def cancels_errand(gen: int) -> Talk:
     """On a word it cancels, and is ready to hear a result that must never come."""
+    if gen >= 100:
+        yield from listens(gen)
     yield Listen()
     yield Start(1)
     winner, heard = yield First((Listen("errand"), Listen()))
@@ -214,6 +224,8 @@ def cancels_errand(gen: int) -> Talk:
 
 def leaves_errand(gen: int) -> Talk:
     """On a word it ends without waiting."""
+    if gen >= 100:
+        yield from listens(gen)
     yield Listen()
     yield Start(1)
     yield Say((yield First((Listen("errand"), Listen()))))
@@ -250,6 +262,8 @@ def leaves_errand_each_time(gen: int) -> Talk:
 
 def starts_two(gen: int) -> Talk:
     """Two errands at once, both results wanted."""
+    if gen >= 100:
+        yield from listens(gen)
     heard = yield Listen()
     yield Gather((Start(1), Start(2)))
     one = yield Listen("errand")

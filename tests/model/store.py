@@ -13,7 +13,7 @@ class Boot(NamedTuple):
     life: int
 
     def __str__(self) -> str:
-        return f"{'AB'[self.node]}{self.life or ''}"
+        return f"{'ABC'[self.node]}{self.life or ''}"
 
 
 class Stored(NamedTuple):
