@@ -72,8 +72,9 @@ def let_go(coroutine: Coroutine[Any, Any, Any]) -> None:
 def unstarted(coroutine: Any) -> list[Coroutine[Any, Any, Any]]:
     """The coroutines that a suspended one made for later and holds in its variables."""
     found: list[Coroutine[Any, Any, Any]] = []
-    while isinstance(coroutine, CoroutineType):
-        found.extend(_held(coroutine))
+    while type(coroutine) is CoroutineType and coroutine.cr_frame is not None:
+        if coroutine.cr_frame.f_globals.get("__name__") not in OURS:
+            found.extend(_held(coroutine))
         coroutine = coroutine.cr_await
     return found
 
@@ -81,7 +82,7 @@ def unstarted(coroutine: Any) -> list[Coroutine[Any, Any, Any]]:
 def places(coroutine: Any) -> list[str]:
     """The lines of authors' code (and of what they await) at which a suspended coroutine stands, the innermost last."""
     found: list[str] = []
-    while isinstance(coroutine, CoroutineType) and coroutine.cr_frame is not None:
+    while type(coroutine) is CoroutineType and coroutine.cr_frame is not None:
         frame = coroutine.cr_frame
         if frame.f_globals.get("__name__") not in OURS:
             found.append(f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_qualname})")
@@ -90,11 +91,13 @@ def places(coroutine: Any) -> list[str]:
 
 
 def _is_created(value: Any) -> bool:
-    return isinstance(value, CoroutineType) and not value.cr_suspended and not value.cr_running and value.cr_frame is not None
+    return type(value) is CoroutineType and not value.cr_suspended and not value.cr_running and value.cr_frame is not None
 
 
 def _held(coroutine: Any) -> Iterator[Coroutine[Any, Any, Any]]:
-    frame = coroutine.cr_frame
-    if frame is not None:
-        for value in frame.f_locals.values():
-            yield from filter(_is_created, value if isinstance(value, tuple | list) else (value,))
+    for value in coroutine.cr_frame.f_locals.values():
+        kind = type(value)
+        if kind is tuple or kind is list:
+            yield from filter(_is_created, value)
+        elif kind is CoroutineType and _is_created(value):
+            yield value

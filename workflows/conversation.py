@@ -67,10 +67,8 @@ class Conversation(Pump):
     @property
     def prompt(self) -> Prompt | None:
         """What the caller can speak to now."""
-        for step in self._opens.heeding_caller():
-            if self.failure is None:
-                return Prompt(step.step.listen, step.step.timeout)
-        return None
+        step = self._opens.prompt()
+        return None if step is None or self.failure is not None else Prompt(step.step.listen, step.step.timeout)
 
     @property
     def left(self) -> bool:
@@ -176,12 +174,12 @@ class Conversation(Pump):
         return None
 
     def _hand_out(self) -> bool:
-        if self._inbox:
-            for step in self._opens:
+        if self._inbox.items:
+            for step in self._opens.steps.values():
                 if step.kind == "listen":
                     item = self._inbox.take(step.step.types)
                     if item is not None:
-                        self.turns.consume(item[1], self.prompt)
+                        self.turns.consume(item[1], self.prompt if self.turns.unanswered else None)
                         self._hear(step, *item)
                         return True
         return False
@@ -189,7 +187,7 @@ class Conversation(Pump):
     def _hear(self, step: Open, event: Heard | Left, turn: Turn) -> None:
         if isinstance(event, Left):
             self._inbox.left = event
-            for each in self._opens.heeding_caller():
+            for each in [each for each in self._opens.steps.values() if each.hears_caller]:
                 self._shut(each)
                 self._ready.append((each.branch, None, CallerLeft(event.reason)))
             return
@@ -258,8 +256,3 @@ class Conversation(Pump):
         said = (self._position, len(self._said), output)
         self._said.append(said)
         self.turns.say(said)
-
-    def _begin_saying(self, position: int) -> None:
-        """What is said from here on is due to the event at this position."""
-        self._position = position
-        self._said = []

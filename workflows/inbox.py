@@ -13,14 +13,15 @@ class Inbox:
     """Inputs with their turns, oldest first.
 
     Attributes:
+        items: the inputs, each with its turn.
         errands: those that have not reported, by id: `starting` until that is on record, `running`, `cancelled` until that is.
         left: how the caller left, as far as the workflow has heard.
     """
 
-    __slots__ = ("_items", "_turns", "errands", "left")
+    __slots__ = ("_turns", "errands", "items", "left")
 
     def __init__(self, turns: Turns, errands: list[CarriedErrand]) -> None:
-        self._items: list[Item] = []
+        self.items: list[Item] = []
         self._turns = turns
         self.errands = {errand.id: errand for errand in errands}
         self.left: Left | None = None
@@ -30,18 +31,18 @@ class Inbox:
         if self._has_left() if isinstance(event, Left) else self._is_unwanted(event):
             self._turns.drop(turn)
         else:
-            self._items.append((event, turn))
+            self.items.append((event, turn))
 
     def take(self, types: frozenset[str]) -> Item | None:
         """The oldest input that a listen for `types` hears; a notice waits until the start of its errand is on record."""
-        for index, item in enumerate(self._items):
+        for index, item in enumerate(self.items):
             event = item[0]
             if isinstance(event, Left):
                 taken = not types.isdisjoint(CALLER)
             else:
                 taken = event.type in types and (event.type != "errand" or self.errands[event.payload["errand"]].state == "running")
             if taken:
-                del self._items[index]
+                del self.items[index]
                 return item
         return None
 
@@ -55,15 +56,12 @@ class Inbox:
 
     def clear(self) -> None:
         """The session is over; what waits is answered so."""
-        self._items.clear()
+        self.items.clear()
 
     @property
     def events(self) -> list[Heard | Left]:
         """What waits, oldest first."""
-        return [event for event, _ in self._items]
-
-    def __bool__(self) -> bool:
-        return bool(self._items)
+        return [event for event, _ in self.items]
 
     def expect(self, errand: CarriedErrand) -> None:
         """An errand is being started, or on record as started."""
@@ -84,7 +82,7 @@ class Inbox:
     def _has_left(self) -> bool:
         """Whether the caller is gone for whoever has heard all that waits."""
         left = self.left is not None
-        for event, _ in self._items:
+        for event, _ in self.items:
             if isinstance(event, Left):
                 left = True
             elif event.type == "returned":
@@ -98,9 +96,9 @@ class Inbox:
         return errand is None or errand.state == "cancelled"
 
     def _drop_notices(self) -> None:
-        items, self._items = self._items, []
+        items, self.items = self.items, []
         for event, turn in items:
             if isinstance(event, Heard) and self._is_unwanted(event):
                 self._turns.drop(turn)
             else:
-                self._items.append((event, turn))
+                self.items.append((event, turn))

@@ -1,6 +1,5 @@
 """The open steps of a run: what it waits for, and what it wants of the world."""
 
-from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
 
@@ -11,9 +10,12 @@ from workflows.steps import CallStep, StartStep
 
 
 class Open:
-    """An open step: its path-shaped id, its kind and name, what it is, and the branch that waits for it."""
+    """An open step: its path-shaped id, its kind and name, what it is, and the branch that waits for it.
 
-    __slots__ = ("_hash", "branch", "id", "kind", "name", "step")
+    `hears_caller`: it is a listen that a caller can speak to.
+    """
+
+    __slots__ = ("_hash", "branch", "hears_caller", "id", "kind", "name", "step")
 
     def __init__(self, id_: str, kind: str, name: str, step: Any, branch: Branch) -> None:
         self.id = id_
@@ -21,6 +23,7 @@ class Open:
         self.name = name
         self.step = step
         self.branch = branch
+        self.hears_caller = kind == "listen" and not step.types.isdisjoint(CALLER)
         self._hash: bytes | None = None
 
     @property
@@ -36,11 +39,6 @@ class Open:
                     self._hash = hash_arguments((other.errand.id,), {})
         return self._hash
 
-    @property
-    def hears_caller(self) -> bool:
-        """Whether it is a listen that a caller can speak to."""
-        return self.kind == "listen" and not self.step.types.isdisjoint(CALLER)
-
     def __str__(self) -> str:
         return f"{self.kind} {self.name} (step {self.id})" if self.name else f"{self.kind} (step {self.id})"
 
@@ -49,68 +47,70 @@ class Opens:
     """All open steps of a run, in the order in which they were opened.
 
     Attributes:
-        calls: those that want an effect, by id. `alarms`: due times by step id, ms.
-        alarms_set, alarms_cleared: what the last event changed in the alarms.
+        steps: all of them, by id. `calls`: those that want an effect. `alarms`: due times by step id, ms.
+        alarms_set, alarms_cleared: what the last event changed in the alarms, None for nothing: most runs rest, and empty tables add up.
     """
 
-    __slots__ = ("_shape", "_steps", "alarms", "alarms_cleared", "alarms_set", "calls")
+    __slots__ = ("_shape", "alarms", "alarms_cleared", "alarms_set", "calls", "steps")
 
     def __init__(self) -> None:
-        self._steps: dict[str, Open] = {}
+        self.steps: dict[str, Open] = {}
         self._shape: int | None = None
         self.calls: dict[str, Open] = {}
         self.alarms: dict[str, int] = {}
-        self.alarms_set: dict[str, int] = {}
-        self.alarms_cleared: list[str] = []
-
-    def __iter__(self) -> Iterator[Open]:
-        return iter(self._steps.values())
-
-    def get(self, id_: str) -> Open | None:
-        """An open step by its id."""
-        return self._steps.get(id_)
+        self.alarms_set: dict[str, int] | None = None
+        self.alarms_cleared: list[str] | None = None
 
     def begin_event(self) -> None:
         """Another event is fed: the changes in the alarms are counted from here."""
-        self.alarms_set = {}
-        self.alarms_cleared = []
+        self.alarms_set = self.alarms_cleared = None
 
     def add(self, step: Open, *, alarm: int | None = None, wants: bool = False) -> None:
         """A branch waits at this step: until `alarm` (ms) at most, or until the effect that it wants is on record."""
-        self._steps[step.id] = step.branch.open = step
+        self.steps[step.id] = step.branch.open = step
         self._shape = None
         if wants:
             self.calls[step.id] = step
         if alarm is not None:
+            if self.alarms_set is None:
+                self.alarms_set = {}
             self.alarms[step.id] = self.alarms_set[step.id] = alarm
 
     def remove(self, step: Open) -> None:
         """The step is over, or nobody waits for it any more."""
         id_ = step.id
         step.branch.open = self._shape = None
-        self._steps.pop(id_, None)
+        self.steps.pop(id_, None)
         self.calls.pop(id_, None)
-        if self.alarms.pop(id_, None) is not None and self.alarms_set.pop(id_, None) is None:
+        if self.alarms.pop(id_, None) is not None and (not self.alarms_set or self.alarms_set.pop(id_, None) is None):
+            if self.alarms_cleared is None:
+                self.alarms_cleared = []
             self.alarms_cleared.append(id_)
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._steps.clear()
+        self.steps.clear()
         self.calls.clear()
 
-    def heeding_caller(self) -> list[Open]:
-        """The listens that a caller can speak to, the oldest first."""
-        return [step for step in self._steps.values() if step.hears_caller]
+    def prompt(self) -> Open | None:
+        """The oldest listen that a caller can speak to."""
+        for step in self.steps.values():
+            if step.hears_caller:
+                return step
+        return None
 
     def rival(self, types: frozenset[str]) -> Open | None:
         """A listen that hears one of `types` already."""
-        return next((step for step in self if step.kind == "listen" and not step.step.types.isdisjoint(types)), None)
+        for step in self.steps.values():
+            if step.kind == "listen" and not step.step.types.isdisjoint(types):
+                return step
+        return None
 
     def shape(self) -> int:
         """The checksum over the open steps that the next event carries."""
         if self._shape is None:
-            self._shape = crc32("\n".join(sorted([f"{step.id} {step.kind} {step.name}" for step in self])).encode())
+            self._shape = crc32("\n".join(sorted([f"{step.id} {step.kind} {step.name}" for step in self.steps.values()])).encode())
         return self._shape
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self)) or "nothing"
+        return ", ".join(map(str, self.steps.values())) or "nothing"

@@ -39,7 +39,6 @@ class Run(Conversation):
 
     Attributes:
         opened: its opening. `now`: the greatest recorded time, ms. `length`: events fed, the opening included.
-        progress: what the last event fed (or the opening) led to.
         calls: the open steps that want an effect, by step id. `alarms`: step id to due time, ms.
         errands: those that have not reported, by id: `starting` until that is on record, `running`, `cancelled` until that is.
         turns: which outputs answer which inbound.
@@ -50,7 +49,7 @@ class Run(Conversation):
         note: what the workflow last noted for status and task lists.
     """
 
-    __slots__ = ("__weakref__", "alarms", "calls", "length", "progress", "strict")
+    __slots__ = ("__weakref__", "alarms", "calls", "length", "strict")
 
     def __init__(self, session: str, opened: Opened, registry: Registry, *, strict: bool = False) -> None:
         super().__init__(session, opened, registry)
@@ -58,11 +57,10 @@ class Run(Conversation):
         self.length = 1
         self.calls = self._opens.calls
         self.alarms = self._opens.alarms
-        self.progress = self._begin_event()
         for carried in opened.carried:
             self.turns.resume(carried)
         if opened.id:
-            self.turns.consume(self.turns.arrive(opened.id, opened.base, opened.at), None)
+            self.turns.consume(self.turns.arrive(opened.id, opened.base, opened.at))
         try:
             self._root = Branch(registry.get(opened.workflow).begin(Talk(self), opened.args))
         except Exception as error:  # noqa: BLE001 - whatever an import of the author's module may raise
@@ -75,9 +73,14 @@ class Run(Conversation):
     # -- what the shell asks -------------------------------------------------------------------------------------------------------------
 
     @property
+    def progress(self) -> Progress:
+        """What the last event fed (or the opening) led to."""
+        return Progress(self._said, self._opens.alarms_set or {}, self._opens.alarms_cleared or [])
+
+    @property
     def quiescent(self) -> bool:
         """It listens to the caller, or has ended, or wants no effect: it waits for the world, not for us."""
-        return self.restart is None and (not self.calls or bool(self._opens.heeding_caller()))
+        return self.restart is None and (not self.calls or self._opens.prompt() is not None)
 
     @property
     def queued(self) -> list[Heard | Left]:
@@ -120,7 +123,9 @@ class Run(Conversation):
         if self.failure is None and event.shape != self._opens.shape():
             raise NondeterminismError(position, f"{describe(event)}, recorded when other steps were open", self.wanted())
         self.length += 1
-        self.progress = self._begin_event()
+        self._position = position
+        self._said = []
+        self._opens.begin_event()
         self.now = max(self.now, event.at)
         try:
             self._take(event, position)
@@ -160,11 +165,6 @@ class Run(Conversation):
         self.restart = None
 
     # -- events --------------------------------------------------------------------------------------------------------------------------
-
-    def _begin_event(self) -> Progress:
-        self._begin_saying(self.opened.base + self.length - 1)
-        self._opens.begin_event()
-        return Progress(self._said, self._opens.alarms_set, self._opens.alarms_cleared)
 
     def _arrive(self, event: Heard | Left, turn: Turn) -> None:
         if self.failure is not None or self.ended:
@@ -210,7 +210,7 @@ class Run(Conversation):
                 return msgspec.msgpack.decode(memo.value)
 
     def _fire(self, fired: Fired, position: int) -> None:
-        step = self._opens.get(fired.step)
+        step = self._opens.steps.get(fired.step)
         if step is None or fired.step not in self.alarms:
             raise NondeterminismError(position, describe(fired), self.wanted())
         self._shut(step)

@@ -128,10 +128,12 @@ class Talk:
 
     def say(self, text: str | Output, *, voice: str | None = None, language: str | None = None) -> None:
         """Say a text, or an `Ssml(…)`. Channels degrade what they cannot show."""
-        output = Say(text, voice, language) if isinstance(text, str) else text
-        if not isinstance(output, Output):
+        if isinstance(text, str):
+            self._run.say(Say(text, voice, language))
+        elif isinstance(text, Output):
+            self._run.say(text)
+        else:
             raise ArgumentsError(f"say({text!r}): it takes a text or an Ssml(…)")
-        self._run.say(output)
 
     def play(self, url: str) -> None:
         """Play a recording."""
@@ -152,7 +154,7 @@ class Talk:
         for left in range(tries - 1, -1, -1):
             self.say(prompt)
             try:
-                return await self.listen(listen, timeout=timeout)
+                return _understand(listen, await trap(self._listening(listen, timeout)))
             except (NoAnswer, NotUnderstood):
                 if not left:
                     raise
@@ -160,13 +162,7 @@ class Talk:
 
     async def listen(self, listen: Listen[T], *, timeout: float | None = None) -> T:
         """Hear one answer. Raises `NoAnswer`, `NotUnderstood` or `CallerLeft`."""
-        heard = await trap(ListenStep(DIGITS, _known(listen), self._patience(timeout)))
-        if isinstance(heard, Silence):
-            raise NoAnswer("nobody answered")
-        try:
-            return listen.parse(heard)
-        except NotUnderstood:
-            raise NotUnderstood(f"{heard.text!r} is not what was listened for") from None
+        return _understand(listen, await trap(self._listening(listen, timeout)))
 
     async def next(self, *types: type[I]) -> I:
         """The next input of one of these types, to be matched. Raises `NoAnswer` at a silence not asked for."""
@@ -259,16 +255,24 @@ class Talk:
         await trap(RestartStep(workflow, workflow.bind(args, kwargs)))
         raise AssertionError("a restart is never resumed")
 
+    def _listening(self, listen: Listen[Any], timeout: float | None) -> ListenStep:
+        if not isinstance(listen, AnyListen):
+            raise ArgumentsError(f"{listen!r} is no listen; take Words(), Digits(n), Choice({{…}}), YesNo() or Intents({{…}})")
+        return ListenStep(DIGITS, listen, self._patience(timeout))
+
     def _patience(self, timeout: float | None) -> float | None:
         if timeout is not None:
             return timeout
         return PHONE_TIMEOUT if self._run.opened.facts.get("owns_timeouts") else None
 
 
-def _known(listen: Listen[Any]) -> AnyListen:
-    if not isinstance(listen, AnyListen):
-        raise ArgumentsError(f"{listen!r} is no listen; take Words(), Digits(n), Choice({{…}}), YesNo() or Intents({{…}})")
-    return listen
+def _understand(listen: Listen[T], heard: Heard | Silence) -> T:
+    if isinstance(heard, Silence):
+        raise NoAnswer("nobody answered")
+    try:
+        return listen.parse(heard)
+    except NotUnderstood:
+        raise NotUnderstood(f"{heard.text!r} is not what was listened for") from None
 
 
 def _effect(effect: Any) -> Effect[..., Any]:

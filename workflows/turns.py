@@ -95,8 +95,13 @@ class Turns:
         self._open.append(turn)
         return turn
 
-    def consume(self, turn: Turn, prompt: Prompt | None) -> None:
-        """The run takes the inbound up; whatever was said before belongs to the turn before."""
+    @property
+    def unanswered(self) -> bool:
+        """Whether the turn consumed last is open still."""
+        return self.current is not None and self.current.end is None
+
+    def consume(self, turn: Turn, prompt: Prompt | None = None) -> None:
+        """The run takes the inbound up; whatever was said before belongs to the turn before, which ends with `prompt`."""
         if turn is self.current:
             return
         before, self.current = self.current, turn
@@ -110,7 +115,7 @@ class Turns:
     def welcome(self, turn: Turn) -> None:
         """The caller came back unheard: the answer is what was said since they did."""
         start = turn.start
-        self.consume(turn, None)
+        self.consume(turn)
         turn.start = start
 
     def drop(self, turn: Turn) -> None:

@@ -6,7 +6,7 @@ that a run which replays the stored elements is the run that has been there all 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -86,6 +86,13 @@ class BareRun:
                 "en", time_zone, seed, args or {}, parent, facts=facts or {},
             )
         )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the run: one that stopped at a restart has branches that never began, and Python would warn of them."""
+        self.run.close()
 
     def _begin(self, opened: Opened) -> None:
         self.elements = [encode(opened, UID)]
