@@ -6,7 +6,8 @@ SwitchboardError
 ├── SettingsError          a setting is wrong, or a file that holds settings cannot be read
 ├── ShadowError            a folder of the user's hides one of our own packages
 ├── PluginError            a plugin of another distribution cannot be loaded
-└── UnknownSessionError    no history is stored for the session that a command names
+├── UnknownSessionError    no history is stored for the session that a command names
+└── ErrandError            an errand cannot be forgotten while its parent waits for it
 """
 
 
@@ -36,3 +37,7 @@ class PluginError(SwitchboardError):
 
 class UnknownSessionError(SwitchboardError):
     """No history is stored for the session that a command names."""
+
+
+class ErrandError(SwitchboardError):
+    """An errand cannot be forgotten while its parent waits for it."""

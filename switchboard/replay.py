@@ -80,7 +80,7 @@ class _WatchedRun(Run):
     @property
     def waits_for(self) -> tuple[str, ...]:
         """The open steps in words; none in a run that is over."""
-        return () if self.ended or self.failure is not None else tuple(map(str, self._opens))
+        return () if self.ended or self.failure is not None else tuple(map(str, self._opens.steps.values()))
 
     def _hear(self, step: Open, event: Heard | Left, turn: Turn) -> None:
         self.takers[id(event)] = step

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from handlers.history import PAGE, History
 from switchboard import show
-from switchboard.errors import SettingsError, UnknownSessionError
+from switchboard.errors import ErrandError, SettingsError, UnknownSessionError
 from switchboard.replay import Replay, replay
 from switchboard.settings import Settings
 from switchboard.store import opened_store
@@ -102,6 +102,12 @@ async def forget(settings: Settings, session: str, *, sure: bool) -> None:
     """Drop a session's history for good, after a question unless `sure`."""
     async with _histories(settings) as history:
         elements = await _find(history, session)
+        seen = replay(session, elements, Registry())
+        if seen.opened is not None and seen.opened.parent is not None and seen.state != "ended":
+            raise ErrandError(
+                f"{show.clean(session)} is an errand that has not ended: its parent, {show.clean(seen.opened.parent[0])}, waits for it "
+                "and would start it anew. End it there, or forget the parent first."
+            )
         if not sure:
             if not sys.stdin.isatty():
                 raise SettingsError("Nobody is there to be asked whether to forget it: say so with --yes.")

@@ -54,9 +54,9 @@ class Shop:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def record(self, session: str, *steps: Step | Callable[[Run], Step], at: int = AT) -> None:
+    def record(self, session: str, *steps: Step | Callable[[Run], Step], at: int = AT, **changes: Any) -> None:
         """Store what a run of the code in front makes of these inputs."""
-        asyncio.run(self._append(session, record(self.registry, session, *steps, at=at)))
+        asyncio.run(self._append(session, record(self.registry, session, *steps, at=at, **changes)))
 
     async def _append(self, session: str, elements: Sequence[bytes]) -> None:
         assert self.url is not None
@@ -146,12 +146,23 @@ def test_a_history_of_several_pages_is_shown_whole(shop: Shop) -> None:
 def test_a_session_is_forgotten_when_that_is_sure(shop: Shop, valkey: redis.Redis) -> None:
     shop.record("phone:CA1", PIN)
     asked = shop.run("sessions", "forget", "phone:CA1")
-    assert (asked.returncode, asked.stdout) == (2, "")
+    assert (asked.returncode, asked.stdout) == (2, ""), asked.stderr
     assert "--yes" in asked.stderr
     assert valkey.exists(history_key("phone:CA1"))
     done = shop.run("sessions", "forget", "phone:CA1", "--yes")
     assert (done.returncode, done.stdout) == (0, "phone:CA1 is forgotten.\n")
     assert not valkey.exists(history_key("phone:CA1"))
+
+
+def test_an_errand_that_runs_is_not_forgotten_for_its_parent_would_start_it_anew(shop: Shop, valkey: redis.Redis) -> None:
+    shop.rewrite(
+        "from workflows import Heard, Talk, workflow\n\n@workflow\nasync def shop(talk: Talk) -> None:\n    await talk.next(Heard)\n"
+    )
+    shop.record("errand:1", parent=("web:1", "5/0"))
+    refused = shop.run("sessions", "forget", "errand:1", "--yes")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "web:1" in refused.stderr
+    assert valkey.exists(history_key("errand:1"))
 
 
 @pytest.mark.parametrize("command", [("sessions", "show"), ("sessions", "forget", "--yes"), ("replay",)])
