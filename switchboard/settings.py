@@ -141,6 +141,13 @@ class StoreSettings(_Table):
     fsync: Literal["everysec", "always"] = "everysec"
     ttl: Duration = timedelta(days=30)
 
+    @field_validator("ttl")
+    @classmethod
+    def _outlives_a_call(cls, ttl: timedelta) -> timedelta:
+        if ttl < timedelta(hours=1):
+            raise ValueError("a history must outlive any call: write at least 1h")
+        return ttl
+
 
 class SessionSettings(_Table):
     """`idle`: how long nothing happens in a session before it leaves memory."""

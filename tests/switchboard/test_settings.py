@@ -205,6 +205,7 @@ def test_without_credentials_the_secrets_of_the_data_directory_hold() -> None:
         ("[store]\nttl = true", "[store] ttl: True is no duration"),
         ("[store]\nttl = inf", "[store] ttl: inf is no duration"),
         ("[store]\nttl = nan", "[store] ttl: nan is no duration"),
+        ("[store]\nttl = '5m'", "[store] ttl: a history must outlive any call"),
         ("[sessions]\nidle = -1", "[sessions] idle: -1 is no duration"),
         ("[store]\nfsync = 'no'", "[store] fsync: it should be 'everysec' or 'always'"),
         ("[store]\nurl = 'http://x'", "[store] url: REDIS_URL must begin with redis://"),
