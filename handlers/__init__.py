@@ -1,1 +1,1 @@
-"""TBD."""
+"""One session: the actor that hosts it, its history, and what it does outside: effects, alarms and errands."""
