@@ -40,7 +40,9 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
-I = TypeVar("I", bound=Input)  # noqa: E741 - reads well beside T and R
+I = TypeVar("I", bound=Input)  # noqa: E741 - reads well beside J and K
+J = TypeVar("J", bound=Input)
+K = TypeVar("K", bound=Input)
 
 PHONE_TIMEOUT = 5.0
 """Seconds that a channel which keeps time-outs itself waits for an answer, unless told otherwise (Twilio's own default for Gather)."""
@@ -164,7 +166,15 @@ class Talk:
         """Hear one answer. Raises `NoAnswer`, `NotUnderstood` or `CallerLeft`."""
         return _understand(listen, await trap(self._listening(listen, timeout)))
 
-    async def next(self, *types: type[I]) -> I:
+    @overload
+    async def next(self, a: type[I], /) -> I: ...
+    @overload
+    async def next(self, a: type[I], b: type[J], /) -> I | J: ...
+    @overload
+    async def next(self, a: type[I], b: type[J], c: type[K], /) -> I | J | K: ...
+    @overload
+    async def next(self, *types: type[Input]) -> Input: ...
+    async def next(self, *types: type[Any]) -> Any:
         """The next input of one of these types, to be matched. Raises `NoAnswer` at a silence not asked for."""
         if not types or not all(type_ in TYPES for type_ in types):
             names = ", ".join(type_.__name__ for type_ in TYPES)
@@ -174,7 +184,7 @@ class Talk:
         heard = await trap(ListenStep(wanted | {"silence"} if deaf else wanted))
         if deaf and isinstance(heard, Silence):
             raise NoAnswer("nobody answered")
-        return heard  # type: ignore[no-any-return]  # the trap gives what the step's types say
+        return heard
 
     async def record(self, prompt: str | Ssml | None = None, *, seconds: int = 120) -> Recording:
         """Take a message of at most `seconds`; on a text channel, the next text. Raises `NoAnswer` when nothing was recorded."""
