@@ -64,8 +64,6 @@ def remedy_for_import(module: str) -> str | None:
 def _name(value: Any) -> str:
     """Where a value comes from: its own dotted name, or that of its class."""
     match value:
-        case ModuleType():
-            return value.__name__
         case MethodType(__self__=type() as owner) | BuiltinFunctionType(__self__=type() as owner):
             for base in owner.__mro__:  # subclasses of datetime are clocks as well
                 name = f"{base.__module__}.{base.__qualname__}.{value.__name__}"

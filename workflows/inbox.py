@@ -40,7 +40,7 @@ class Inbox:
             if isinstance(event, Left):
                 taken = not types.isdisjoint(CALLER)
             else:
-                taken = event.type in types and (event.type != "errand" or self.errands[event.payload["errand"]].state == "running")
+                taken = event.type in types and (event.type != "errand" or self.errands[event.payload["errand"]].state != "starting")
             if taken:
                 del self.items[index]
                 return item

@@ -38,8 +38,8 @@ class Listen(msgspec.Struct, Generic[T_co], frozen=True, array_like=True):
         return type(self).__name__.lower()
 
     def parse(self, heard: Heard) -> T_co:
-        """Read what was heard."""
-        raise NotImplementedError
+        """Read what was heard; a recording and a transfer are nothing that words could answer."""
+        raise NotUnderstood(f"{heard.text!r} is no answer here")
 
 
 class Words(Listen[str], frozen=True, array_like=True, tag=0):

@@ -94,8 +94,8 @@ class Pump(ABC):
         except KeyboardInterrupt:
             raise
         except BaseException as raised:  # noqa: BLE001 - whatever the author's code raises is a fact about the conversation
-            if raised.__traceback__ is not None:  # without our own frame: it holds the run, and nobody is to free that but `close`
-                raised.__traceback__ = raised.__traceback__.tb_next
+            # Without our own frame, which holds the run: a kept error would keep what is to be freed by reference counts alone.
+            raised.__traceback__ = raised.__traceback__ and raised.__traceback__.tb_next
             self._break(branch, raised)
         else:
             if isinstance(step, Step):

@@ -81,8 +81,6 @@ class Stage:
                     self.scenes[errand.key].hear("cancel", id_=f"{errand.key}/cancel")
             case StatusStep(errand=errand):
                 return self._status(errand)
-            case other:
-                raise RehearsalError(f"nobody on this stage can do {other!r}")
         return NOTHING
 
     def _status(self, errand: Errand) -> Outcome:

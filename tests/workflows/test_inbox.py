@@ -3,11 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
-from support.bare_run import BareRun
+from support.bare_run import BareRun, text_of
 
 from workflows import CallerLeft, Errand, ErrandDone, Heard, Recording, Returned, Talk, Transferred, Words, effect, workflow
 from workflows.events import CarriedErrand
+from workflows.events import Heard as HeardEvent
+from workflows.registry import Registry
+from workflows.run import Run
 
 HOUR = timedelta(hours=1)
 
@@ -367,6 +371,21 @@ def test_a_result_is_typed_as_the_workflow_returns_it() -> None:
     assert failure is not None
     assert "what workflow ordering returned does not fit" in failure.text
     assert "await talk.next(ErrandDone)" in failure.traceback
+
+
+def test_a_result_whose_workflow_is_gone_is_an_error_at_the_listen() -> None:
+    @workflow
+    async def waiting(talk: Talk) -> None:
+        try:
+            await talk.next(ErrandDone)
+        except Exception as error:  # noqa: BLE001 - to see it
+            talk.say(str(error))
+
+    opened = BareRun(waiting).run.opened
+    lost = CarriedErrand("1/0", "errand:0", "lost", "nowhere:lost")
+    run = Run("web:1", msgspec.structs.replace(opened, errands=[lost]), Registry([waiting]))
+    run.feed(HeardEvent(0, run.shape(), 0, "n", "errand", {"errand": "1/0", "value": 1, "error": None}))
+    assert "there is no module nowhere" in text_of(run.progress.said[0][2])
 
 
 def test_an_errand_has_nobody_to_talk_to() -> None:

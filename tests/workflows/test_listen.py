@@ -111,5 +111,11 @@ def test_a_listen_survives_the_stored_form(listen: AnyListen) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(listen), type=AnyListen) == listen
 
 
+@pytest.mark.parametrize("listen", [Message(), Transfer("+1")])
+def test_words_are_no_answer_to_a_recording_or_a_transfer(listen: Listen[str]) -> None:
+    with pytest.raises(NotUnderstood):
+        listen.parse(said("hello"))
+
+
 def test_folding_is_for_comparison_only() -> None:
     assert plain("  Yes,   PLEASE!. ") == "yes please"

@@ -348,6 +348,22 @@ def test_a_ctrl_c_while_a_workflow_runs_is_the_process_own() -> None:
         run.say("x")
 
 
+def test_a_ctrl_c_while_a_branch_is_closed_is_the_process_own() -> None:
+    @workflow
+    async def unlucky(talk: Talk) -> None:
+        async def loser() -> None:
+            try:
+                await talk.sleep(HOUR)
+            finally:
+                raise KeyboardInterrupt
+
+        await talk.first(loser(), talk.listen(Words()))
+
+    run = BareRun(unlucky, evict=False)
+    with pytest.raises(KeyboardInterrupt):
+        run.say("x")
+
+
 def test_an_exit_in_a_workflow_is_a_bug_like_any_other() -> None:
     @workflow
     async def quitter(talk: Talk) -> None:

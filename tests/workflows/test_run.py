@@ -13,7 +13,7 @@ import pytest
 from support.bare_run import NOON, UID, BareRun, replayed
 
 from workflows import CallerLeft, Digits, ErrandDone, NoAnswer, NotUnderstood, StepFailed, Talk, Words, effect, workflow
-from workflows.errors import NondeterminismError, WorkflowError
+from workflows.errors import NondeterminismError, UndecodableError, WorkflowError
 from workflows.events import Fired, Heard, Memo, Opened, decode
 from workflows.registry import Registry
 from workflows.run import Run
@@ -265,6 +265,39 @@ def test_events_that_a_better_version_recorded_still_count_for_a_broken_one() ->
     assert failed.length == 3
     assert "more" in failed.turns.ids
     assert failed.turns.answer(failed.turns.last["more"]).state == "failed"
+
+
+def test_a_broken_version_wants_nothing_of_what_a_better_one_did() -> None:
+    @workflow(name="broken later")
+    async def better(talk: Talk) -> None:
+        await talk.listen(Words())
+        await talk.gather(talk.call(think, "x"), talk.sleep(HOUR))
+
+    @workflow(name="broken later")
+    async def worse(talk: Talk) -> None:
+        await talk.listen(Words())
+        raise ValueError("broken")
+
+    run = BareRun(better)
+    run.say("x")
+    run.memo("think", "x")
+    run.sent()
+    run.fire()
+    failed = replayed("web:1", run.elements, Registry([worse]))
+    assert failed.failure is not None
+    assert failed.length == 5
+    assert failed.now == run.run.now
+    assert not failed.calls
+
+
+def test_a_payload_that_no_run_wrote_is_refused() -> None:
+    @workflow
+    async def waiting(talk: Talk) -> None:
+        await talk.next(ErrandDone)
+
+    run = BareRun(waiting, evict=False)
+    with pytest.raises(UndecodableError, match=r"event 1, an input \(errand\), makes no sense: KeyError"):
+        run.hear("errand", {"no": "errand"})
 
 
 def test_a_bug_at_the_opening_is_an_answer_as_well() -> None:

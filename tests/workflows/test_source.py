@@ -166,6 +166,8 @@ def test_what_a_replay_could_not_repeat_is_refused(load: Load, lines: list[str],
         ["import json, re, hashlib", "from urllib.parse import quote", "x = json.dumps({'a': 1})"],
         ["def open(x: str) -> str:", "    return x", "open('x')"],
         ["class id:", "    pass", "id()"],
+        ["match {}:", "    case {'a': 1, **time}:", "        talk.say(str(time))"],
+        ["x = [1]", "x.append(2)", "talk.opened.facts.clear()"],
     ],
     ids=lambda lines: lines[0],
 )
