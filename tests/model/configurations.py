@@ -230,6 +230,7 @@ MUTATIONS = {
     "told_before_memo": ("errand-endless",),
     "discarded_results": ("errand-cancelled", "two-errands-one-cancelled"),
     "skipped_strangers": ("errand-lost-branch",),
+    "cancels_one": ("two-errands-one-cancelled",),
     "pends_for_notice": ("errand",),
     "started_once": ("errand",),
     "start_before_notice": ("lifetime-errand",),

@@ -52,6 +52,7 @@ class _Replay:
         self.open: dict[str, Leaf] = {}
         self.results: dict[str, Any] = {}
         self.errands: dict[int, str] = {}
+        self.called_off: set[int] = set()
         # Inputs and their turns.
         self.ids: dict[str, None] = {}
         self.arrived: dict[str, None] = {}
@@ -90,6 +91,7 @@ class _Replay:
         self.opening = opening = event.value
         self.via = opening.via
         self.errands = dict(opening.errands)
+        self.called_off = {child for child, state in opening.errands if state == "cancelled"}
         if event.name:
             self.ids[event.name] = None
         for id_, state, outputs in opening.carried:
@@ -185,7 +187,9 @@ class _Replay:
         self.open = dict(self._leaves(step, str(self.number)))
         for leaf in self.open.values():
             if isinstance(leaf, Cancel):
-                self.errands[leaf.child] = "cancelled"
+                self.called_off.add(leaf.child)
+                for child in [leaf.child] if self.core.rules.cancels_one else list(self.errands):
+                    self.errands[child] = "cancelled"
 
     # -- turns
 
@@ -257,6 +261,8 @@ class _Replay:
             alarms=frozenset(Alarm(gen, path) for path, leaf in self.open.items() if isinstance(leaf, Sleep)),
             outputs=self.outputs,
             errands=self.errands,
+            called_off=frozenset(self.called_off),
+            listens=frozenset(leaf.kind for leaf in self.open.values() if isinstance(leaf, Listen)),
             carried=tuple(self._carry(id_) for id_ in self.ids if id_),
             queue=tuple(self.queue),
         )

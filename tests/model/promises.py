@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from model.events import child_of, kind_of
 from model.handler import FRESH, Handler
 from model.run import Run
 from model.session import Session
@@ -124,6 +125,9 @@ class Promises:
                 if handler != idle:
                     raise Violation(f"a handler is stuck with {handler.tasks or handler.waiting or handler.effects}")
         parent = self.fold(0, world.stored[0])
+        unheard = {child_of(event.value) for event in parent.queue if kind_of(event) in parent.listens & {"errand"}}
+        if unheard & parent.errands.keys() - parent.called_off:
+            raise Violation("an errand's result is on record, and is never handed out to who listens for it")
         for child, state in parent.errands.items():
             self._rest_errand(child, state, parent, world.stored[child])
 

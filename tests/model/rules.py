@@ -44,6 +44,7 @@ class Rules:
     told_before_memo: bool = True  # a cancel is memoised when the child has it, not before
     discarded_results: bool = True  # a cancelled errand's result never reaches the workflow,
     skipped_strangers: bool = True  # nor does that of an errand whose start is not on record
+    cancels_one: bool = True  # a cancel concerns its own errand only
     pends_for_notice: bool = True  # a child stays pending until its parent has the result
     started_once: bool = True  # a start finds its child opened and leaves it alone
     start_before_notice: bool = True  # a result shows that its errand was started: that memo is recorded first

@@ -24,6 +24,8 @@ class Run:
     alarms: frozenset[Alarm]
     outputs: Mapping[str, object]
     errands: Mapping[int, str]  # child -> running, cancelled, done
+    called_off: frozenset[int]  # the errands whose cancel it has come to
+    listens: frozenset[str]
     carried: tuple[Carried, ...]
     queue: tuple[Event, ...]  # what nothing has listened for yet
 

@@ -44,8 +44,8 @@ def receive(session: Session, handler: Handler, write: Write, reply: Reply) -> S
         history = write.events if write.replaces else write.base + write.events
         # After `again` nobody knows who has led meanwhile.
         led_from = len(history) if reply.status == "again" else 0 if write.replaces else len(write.base)
-        recorded = {event.name for event in write.events}
-        effects = tuple(effect for effect in effects if effect.want.step not in recorded)
+        recorded = {(event.kind == "sent", event.name) for event in write.events}
+        effects = tuple(effect for effect in effects if (effect.want.kind == "deliver", effect.want.step) not in recorded)
         tasks = tuple(task for task in tasks if task != write.task and not isinstance(task, Sweep))
         if isinstance(write.task, Inbound) and write.task not in waiting:
             waiting = (*waiting, write.task)
