@@ -411,7 +411,7 @@ async def test_a_path_too_long_for_a_socket_goes_by_a_private_link(data: Data) -
         assert mode(private) == 0o700
         await asyncio.to_thread(deep.kill, supervisor.VALKEY)
         assert await asyncio.to_thread(ask, url, "PING")
-    assert deep.resting
+    await asyncio.to_thread(until, lambda: deep.resting)
     assert not private.exists()
 
 

@@ -41,6 +41,8 @@ async def command(*arguments, env=None):
         stderr=asyncio.subprocess.PIPE,
         cwd=ROOT,
         env={**clean, "COLUMNS": "200", **(env or {})},
+        # As at a terminal: whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process
