@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Self
 
+import aiohttp
 import pytest
 import uvloop
 from aiohttp import web
@@ -50,6 +51,7 @@ class Guarded:
         self.begun = asyncio.Event()
         self.go_on = asyncio.Event()
         self.finished: list[str] = []
+        self.taken: Callable[[], int] = lambda: 0
         self.refusals: list[type[Exception]] = []
         app = web.Application()
         app.add_routes(
@@ -59,6 +61,7 @@ class Guarded:
                 web.get("/big", self._big),
                 web.get("/stream", self._stream),
                 web.get("/brim", self._brim),
+                web.get("/socket", self._socket),
                 web.get("/bug", self._bug),
                 web.route("*", "/{any:.*}", self._measure),
             ]
@@ -98,7 +101,8 @@ class Guarded:
             raise
         return web.Response(text=str(len(body)))
 
-    async def _slow(self, _: web.Request) -> web.Response:
+    async def _slow(self, request: web.Request) -> web.Response:
+        self.taken = lambda: request.content.total_bytes
         self.begun.set()
         try:
             await self.go_on.wait()
@@ -130,6 +134,13 @@ class Guarded:
             if not full:
                 transport.write(bytes(1000))
             await asyncio.sleep(0.01 if full else 0)
+        return response
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        async for message in response:
+            await response.send_str(message.data)
         return response
 
     async def _bug(self, _: web.Request) -> web.Response:
@@ -273,15 +284,41 @@ async def test_a_head_in_two_pieces_is_served_and_its_deadline_forgotten() -> No
 
 
 @on_each_loop
+async def test_many_heads_in_pieces_are_not_taken_for_one_long_head() -> None:
+    async with guarded(PATIENT) as server, await server.connect() as client:
+        head = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 8000 + b"\r\n\r\n"
+        for _ in range(MAX_HEAD // 8000 + 1):
+            client.send(head[:-1])
+            await asyncio.sleep(0.01)
+            client.send(head[-1:])
+            assert await client.answer() == b"HTTP/1.1 200 OK | hello"
+
+
+@on_each_loop
+async def test_a_client_that_has_left_is_late_with_nothing() -> None:
+    async with guarded(limits(header_seconds=0.2, write_seconds=0.2)) as server:
+        for began in (b"", GET[:10], b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n"):
+            client = await server.connect()
+            client.send(began)
+            await asyncio.sleep(0.05)
+            await client.vanish()
+        await asyncio.sleep(0.4)
+        assert server.counters == {}
+
+
+@on_each_loop
 async def test_a_head_that_is_late_does_not_cut_the_answer_before_it() -> None:
     async with guarded(limits(header_seconds=0.1)) as server, await server.connect() as client:
         client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         await server.begun.wait()
         client.send(b"GET / HT")
         await asyncio.sleep(0.3)
+        client.send(b"TP/1.1")
+        await asyncio.sleep(0.3)
         server.go_on.set()
         assert await client.answer() == b"HTTP/1.1 200 OK | slow"
         assert await client.rest() == b""
+        assert server.counters == {"connections_timed_out": 1}
 
 
 @on_each_loop
@@ -358,6 +395,19 @@ async def test_an_answer_to_hostile_bytes_repeats_none_of_them() -> None:
         assert server.counters == {"requests_malformed": 1}
 
 
+@on_each_loop
+async def test_a_websocket_has_none_of_the_deadlines_of_requests() -> None:
+    async with (
+        guarded(HASTY) as server,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://127.0.0.1:{server.port}/socket") as websocket,
+    ):
+        for _ in range(3):
+            await websocket.send_str("hello")
+            assert await websocket.receive_str(timeout=FAR) == "hello"
+            await asyncio.sleep(0.3)
+
+
 # -- bodies --------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +435,29 @@ async def test_a_body_is_read_whole_however_it_comes() -> None:
         assert await client.answer() == b"HTTP/1.1 200 OK | 11"
         client.send(post())
         assert await client.answer() == b"HTTP/1.1 200 OK | 0"
+
+
+@on_each_loop
+async def test_a_body_may_take_longer_than_a_head() -> None:
+    async with guarded(limits(header_seconds=0.1)) as server, await server.connect() as client:
+        client.send(post(b"Content-Length: 10"))
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            client.send(b"x")
+        assert await client.answer() == b"HTTP/1.1 200 OK | 10"
+        client.send(GET)
+        assert await client.answer() == b"HTTP/1.1 200 OK | hello"
+
+
+@on_each_loop
+async def test_a_body_that_is_not_read_is_not_taken_in() -> None:
+    async with guarded(PATIENT) as server, await server.connect() as client:
+        client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n" + bytes(10_000_000))
+        await server.begun.wait()
+        await asyncio.sleep(0.2)
+        assert server.taken() < 500_000
+        await client.vanish()
+        server.go_on.set()
 
 
 @on_each_loop
