@@ -87,7 +87,7 @@ def _crowd(count: int, crowds: Mapping[str, Figures]) -> list[Row]:
         "come_stall_ms": ("longest stall as they come, ms of CPU", 20.0),
         "come_lag_ms": ("largest lag as they come, ms", 20.0),
         "leave_s": ("all evicted, s", 6.0 if most else None),
-        "leave_cpu_us": ("CPU of an eviction, us", None),
+        **({"leave_cpu_us": ("CPU of an eviction, us", None)} if count >= 10_000 else {}),  # of fewer, the probe's own counts
         "leave_stall_ms": ("longest stall as they leave, ms of CPU", None),
         "leave_lag_ms": ("largest lag as they leave, ms", None),
     }
