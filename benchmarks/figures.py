@@ -103,16 +103,16 @@ def _parts(run: Mapping[str, Any]) -> list[Row]:
 
 def parts(run: Mapping[str, Any]) -> list[tuple[str, float, float | None]]:
     """The parts of a turn among 64: name, us of CPU, and those of what else one would use. What is not measured by itself is the rest."""
-    measured = {
-        part: {name: median(figures["cpu_us"]) for name, figures in contenders.items()} for part, contenders in run["parts"].items()
-    }
-    ours = {part: contenders["product"] for part, contenders in measured.items()}
-    ours["actors"] = ours.pop("actors, run and codec") - ours["run"] - ours["codec"]
-    measured["actors"] = measured.pop("actors, run and codec")
-    ours["store client"] = ours.pop("store client, 64 at once")
-    measured["store client"] = measured.pop("store client, 64 at once")
+    ours: dict[str, float] = {}
+    others: dict[str, tuple[str, float]] = {}
+    for part, contenders in run["parts"].items():
+        for name, figures in contenders.items():
+            if name == "product":
+                ours[part] = median(figures["cpu_us"])
+            else:
+                others[part] = (name, median(figures["cpu_us"]))
+    ours["actors"] -= ours["run"] + ours["codec"]  # which are timed with them
     alone = ours.pop("store client, alone")
-    others = {part: (name, us) for part, contenders in measured.items() for name, us in contenders.items() if name != "product"}
     load = run["load"]["everysec"]["64"]
     rest = median(load["product"]["cpu_us"]) - sum(ours.values())
     bare = median(load["bare"]["cpu_us"]) - others["form"][1]

@@ -195,8 +195,8 @@ async def main() -> None:
     control.tell(
         wire()
         | core(elements)
-        | {"actors, run and codec": {"product": await actors(elements[1]), "queue and future": await queues()}}
-        | {"store client, alone": await store(url, elements[1], 1), "store client, 64 at once": await store(url, elements[1], 64)}
+        | {"actors": {"product": await actors(elements[1]), "queue and future": await queues()}}
+        | {"store client": await store(url, elements[1], 64), "store client, alone": await store(url, elements[1], 1)}
     )
 
 
