@@ -33,7 +33,8 @@ class Post(Protocol):
 async def start(post: Post, rng: Random, run: Run, step_id: str, step: StartStep) -> None:
     """Open the errand's session; its key is its dedupe id, so already opened means already started."""
     id_ = f"{run.opened.gen}/{step_id}"
-    await _insist(post, rng, _opening(run, id_, run.child_key(id_), step.workflow.name, step.args))
+    opening = _opening(run, id_, run.child_key(id_), step.workflow.name, step.args)
+    await _insist(post, rng, msgspec.structs.replace(opening, fresh=True))  # most likely; else its append tells
 
 
 async def cancel(post: Post, rng: Random, errand: Errand) -> None:

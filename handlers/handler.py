@@ -206,7 +206,9 @@ class Handler(AsyncioActor):
         work.prune(run, journal.lives)
         if run is not None:
             self._due.set_timers(run)
-            if journal.mine and not journal.left_alone:
+            if journal.left_alone:
+                self._report()
+            elif journal.mine:
                 work.start(run)
         await self._waiters.show(journal)
         for inbound in self._waiters.take_lost(run):

@@ -1,7 +1,6 @@
 """What one incarnation knows of a session: how long its history is, its tail, and the run that has replayed it."""
 
 import asyncio
-import time
 from typing import Literal
 
 from handlers.history import PAGE, History
@@ -96,10 +95,10 @@ class Record:
 
     async def extend(self, elements: tuple[bytes, ...]) -> None:
         """Replay what follows, in slices."""
-        until = time.monotonic() + SLICE_SECONDS
+        until = 0.0
         for element in elements:
-            self._take(element)
             until = await breathe(until)
+            self._take(element)
 
     def _take(self, element: bytes) -> None:
         self.length += 1
@@ -131,8 +130,10 @@ class Record:
 
 
 async def breathe(until: float) -> float:
-    """Let others have the loop when this slice is used up."""
-    if time.monotonic() < until:
+    """Let others have the loop when this slice is used up; gives the end of the present slice, 0 begins one."""
+    loop = asyncio.get_running_loop()
+    if loop.time() < until:
         return until
-    await asyncio.sleep(0)
-    return time.monotonic() + SLICE_SECONDS
+    if until:
+        await asyncio.sleep(0)
+    return loop.time() + SLICE_SECONDS

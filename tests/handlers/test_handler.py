@@ -334,15 +334,17 @@ def test_a_message_that_crosses_the_idle_notice_is_not_lost(town, a):
 
 
 def test_at_whatever_step_of_the_leaving_a_message_comes_it_is_answered(outside):
+    outside.seconds = 1.0
     for steps in range(12):
         town = Town(ALL, outside.bodies)
         node = town.node("a.1")
-        node.open(echo)
+        node.open(clerk)
         town.wait(IDLE - 0.0001)
         for _ in range(steps):
             town.world.step()
-        assert texts(node.say("1", "hi")) == ["You said hi.", "Yes?"], steps
-        assert town.kinds() == ["opened", "heard"]
+        assert texts(node.say("1", "cat")) == ["cat is 3.", "Yes?"], steps
+        assert town.kinds() == ["opened", "heard", "memo"]
+        assert len(outside.calls) == steps + 1
         town.close()
 
 

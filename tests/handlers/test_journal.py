@@ -477,6 +477,29 @@ def test_an_outage_in_the_middle_of_a_long_history_is_survived(town, a, b):
     assert texts(b.say("last", "hi")) == ["You said hi.", "Yes?"]
 
 
+def test_a_long_replay_lets_others_have_the_loop(a, monkeypatch):
+    a.open(echo)
+    for number in range(300):
+        a.say(str(number), "hi")
+    a.evict()
+    clock, turns = [0.0], []
+
+    def time():
+        clock[0] += 0.0001  # for whoever looks at the clock, time passes
+        return clock[0]
+
+    monkeypatch.setattr(a.process, "time", time)
+
+    def others():
+        turns.append(1)
+        a.process.call_soon(others)
+
+    a.process.call(others)
+    assert texts(a.say("last", "hi")) == ["You said hi.", "Yes?"]
+    assert len(turns) > 10
+    monkeypatch.undo()
+
+
 # -- how long a history is kept --------------------------------------------------------------------------------------------------------
 
 

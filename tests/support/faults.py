@@ -9,7 +9,8 @@ from support.virtual_time import World
 
 from handlers.errors import StoreError
 from handlers.history import Append, Overdue, Renewal, Reply, Restart
-from handlers.memory_history import MemoryHistory, MemoryStore
+from handlers.memory_history import MemoryHistory, MemoryStore, Partition
+from workflows.events import AnyEvent, decode
 
 T = TypeVar("T")
 
@@ -22,17 +23,21 @@ LATE_SECONDS = 0.3
 class Line(MemoryHistory):
     """A node's line to the store. Each call takes one turn of the loop there and one back, or `delay()` seconds each way.
 
-    `calls` are the kinds of calls made; `faults` what befalls the next ones, in order; `down`: all are lost. `before` and `after` are
+    `calls` are the kinds of calls made; `faults` what befalls the next ones, in order, `mishap()` what befalls all
+    others; `down`: all are lost. What comes on record is added to `written`; `takeovers` are how often a session became this node's. `before` and `after` are
     called with a call's number when it is about to reach the store and when its reply is about to leave.
     """
 
-    def __init__(self, store: MemoryStore, boot: str, world: World) -> None:
+    def __init__(self, store: MemoryStore, boot: str, world: World, written: list[tuple[str, AnyEvent]]) -> None:
         super().__init__(store, boot, lambda: world.now() + self.clock_error)
         self.world = world
         self.clock_error = 0
         self.calls: list[str] = []
         self.commands: list[Append | Restart] = []
+        self.takeovers: Counter[str] = Counter()
+        self._written = written
         self.faults: deque[Fault] = deque()
+        self.mishap: Callable[[], Fault] = lambda: ""
         self.down = False
         self.delay: Callable[[], float] | None = None
         self.before: Callable[[int], None] = lambda number: None
@@ -41,7 +46,7 @@ class Line(MemoryHistory):
 
     async def carry(self, script: Callable[[], T]) -> T:
         number = len(self.calls) - 1
-        fault: Fault = "call lost" if self.down else self.faults.popleft() if self.faults else ""
+        fault: Fault = "call lost" if self.down else self.faults.popleft() if self.faults else self.mishap()
         await self._travel()
         if fault == "late":
             self._network.call(self._network.call_later, LATE_SECONDS, script)
@@ -65,6 +70,29 @@ class Line(MemoryHistory):
         loop: Any = asyncio.get_running_loop()
         if getattr(loop, "dead", False):
             await loop.create_future()
+
+    def _write(self, command: Append | Restart) -> Reply:
+        reply = super()._write(command)
+        if reply.status == "ok":
+            self._written.extend((command.session, decode(element)) for element in command.events)
+        return reply
+
+    def _lease(self, indexes: Partition, session: str, now: int, **flags: bool) -> None:
+        before = indexes.owner.get(session)
+        super()._lease(indexes, session, now, **flags)
+        self._count_takeover(session, before, indexes)
+
+    def _peek(self, indexes: Partition, limit: int, ahead_ms: int) -> Overdue:
+        before = dict(indexes.owner)
+        found = super()._peek(indexes, limit, ahead_ms)
+        for session, _ in found.pending:
+            self._count_takeover(session, before.get(session), indexes)
+        return found
+
+    def _count_takeover(self, session: str, before: tuple[str, int] | None, indexes: Partition) -> None:
+        after = indexes.owner.get(session)
+        if before and after and before[0] != after[0]:
+            self.takeovers[session] += 1
 
     def count(self) -> Counter[str]:
         return Counter(self.calls)

@@ -1,6 +1,7 @@
 """Houses on one store in memory, as processes of a world in virtual time: nodes that can be talked to, stopped, killed and replaced."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -38,7 +39,7 @@ class Node:
         self.town = town
         self.name = name
         self.process = town.world.process(name)
-        self.line = Line(town.store, name, town.world)
+        self.line = Line(town.store, name, town.world, town.log)
         rng = Random(f"{town.seed}/{name}")
         alarms = Alarms(self.line, self)
         self.house = House(self.line, Registry(workflows), Effects(bodies, rng), self, alarms, idle, rng=rng)
@@ -149,6 +150,7 @@ class Town:
         self.world = World(seed)
         self.store = MemoryStore()
         self.nodes: list[Node] = []
+        self.log: list[tuple[str, AnyEvent]] = []
         self._workflows = list(workflows)
         self._bodies = bodies or {}
         self._idle = idle
@@ -186,6 +188,19 @@ class Town:
 
     def kinds(self, session: str = SESSION) -> list[str]:
         return [type(event).__name__.lower() for event in self.events(session)]
+
+    @property
+    def written(self) -> dict[str, list[AnyEvent]]:
+        """Everything that ever came on record, by session; of a generation that was replaced, too."""
+        written: dict[str, list[AnyEvent]] = {}
+        for session, event in self.log:
+            written.setdefault(session, []).append(event)
+        return written
+
+    @property
+    def takeovers(self) -> Counter[str]:
+        """How often each session's work became another node's."""
+        return sum((node.line.takeovers for node in self.nodes), Counter())
 
     @property
     def pending(self) -> list[str]:

@@ -29,6 +29,7 @@ class Process(asyncio.BaseEventLoop):
         self.world = world
         self.name = name
         self.dead = False
+        self.steps = 0
         self.errors: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.errors.append(context))
 
@@ -55,6 +56,7 @@ class Process(asyncio.BaseEventLoop):
 
     def step(self) -> None:
         """Run one callback: with tasks, what stands between two awaits."""
+        self.steps += 1
         self.call(self._ready.popleft()._run)
 
     @property
@@ -87,15 +89,15 @@ class World:
 
     def __init__(self, seed: int | None = None) -> None:
         self.time = 0.0
-        self.steps = 0
+        self.skew = 0.0
         self.before_step: Callable[[], None] = lambda: None
         self._rng = None if seed is None else Random(seed)
         self._processes: list[Process] = []
         self._dead: list[Process] = []
 
     def now(self) -> int:
-        """The wall clock, ms since the epoch."""
-        return int((START + self.time) * 1000)
+        """The wall clock, ms since the epoch; it may be set, by `skew` seconds."""
+        return int((START + self.time + self.skew) * 1000)
 
     def process(self, name: str) -> Process:
         process = Process(self, name)
@@ -125,7 +127,6 @@ class World:
         if self._rng is None:  # take turns
             self._processes.remove(process)
             self._processes.append(process)
-        self.steps += 1
         process.step()
         return True
 
