@@ -86,7 +86,7 @@ async def _rest(request: web.Request, limits: Limits) -> bytes:
                 size += len(piece)
     except TimeoutError:
         raise _closing(web.HTTPRequestTimeout(text=f"The body did not come within {limits.body_seconds:g} s.")) from None
-    except (web.RequestPayloadError, OSError, RuntimeError):  # the last is aiohttp's for a client that left before the endpoint began
+    except (web.RequestPayloadError, OSError):
         raise _closing(web.HTTPBadRequest(text="The body is broken.")) from None
     return b"".join(pieces)
 
@@ -268,8 +268,7 @@ class _Connection(web.RequestHandler):
         """Not what a client does to us by leaving, or by chunks that are none: it shall not write the log."""
         exc = kwargs.get("exc_info")
         gone = self.transport is None or self.transport.is_closing()
-        left = isinstance(exc, ConnectionError) or (isinstance(exc, RuntimeError) and str(exc) == "Connection closed.")
-        if not (gone and left) and not isinstance(exc, web.RequestPayloadError):
+        if not (gone and isinstance(exc, ConnectionError)) and not isinstance(exc, web.RequestPayloadError):
             super().log_exception(*args, **kwargs)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
