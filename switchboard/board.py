@@ -17,6 +17,8 @@ from handlers.messages import Collect, Due, Evict, Gone, Idle, Inbound, Message,
 
 logger = logging.getLogger(__name__)
 
+CLOSED = "the switchboard is closed; ask again"
+
 
 class Slot(msgspec.Struct):
     """The record of a session that is live: its handler, which life of it this is, and how many messages it was forwarded."""
@@ -50,12 +52,19 @@ class Board(AsyncioActor):
     def post(self, message: Message) -> None:
         """Deliver a message; the port that handlers know. It never raises: a switchboard that is closed says so to the reply-to."""
         if self.actor_stopped.is_set():
-            _turn_away(message)
+            _turn_away(message, CLOSED)
         else:
             self._actor_ref.tell(message)
 
     def on_receive(self, message: Any) -> None:
         """Forward, or take note of a handler that leaves."""
+        try:
+            self._route(message)
+        except BaseException:
+            _turn_away(message, "the switchboard met an error; see the log, and ask again")
+            raise
+
+    def _route(self, message: Any) -> None:
         match message:
             case (
                 Inbound(session=session)
@@ -95,11 +104,11 @@ class Board(AsyncioActor):
     def on_death(self, error: BaseException | None, left: list[Any]) -> None:  # noqa: ARG002 - whatever ended it, all are let go
         """Let everybody go."""
         for message in left:
-            _turn_away(message)
+            _turn_away(message, CLOSED)
         self.evict_all()
 
 
-def _turn_away(message: Any) -> None:
+def _turn_away(message: Any, why: str) -> None:
     reply = getattr(message, "reply_to", None)
     if reply is not None and not reply.answered:
-        reply.fail(GoneError("the switchboard is closed; ask again"))
+        reply.fail(GoneError(why))
