@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from workflows import Choice, Digits, NoAnswer, Talk, Words, effect, workflow
+from workflows import Choice, Digits, NoAnswer, Ssml, Talk, Words, YesNo, effect, workflow
 
 
 class Slow:
@@ -67,6 +67,15 @@ async def exchange(talk: Talk) -> None:
 async def buggy(talk: Talk) -> None:
     pin = await talk.ask("Your PIN?", Digits(4, secret=True))
     talk.say(str(1 // (int(pin) - int(pin))))
+
+
+@workflow
+async def polyglot(talk: Talk) -> None:
+    talk.say("Good day.")
+    talk.say("Bonjour.", voice="Polly.Lea", language="fr-FR")
+    talk.say(Ssml("Wait <break time='1s'/> for it."))
+    talk.play("https://example.com/bells.mp3")
+    await talk.ask("Yes or no?", YesNo(), timeout=2.2)
 
 
 @workflow

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 
 import aiohttp
@@ -265,6 +266,26 @@ async def test_what_is_said_cannot_break_the_answer(valkey_url, valkey):
         (first, second) = said(await phone.call().start())
         assert first.startswith("</Say><Dial>+1900</Dial>")
         assert second == "<Hangup/>"
+
+
+async def test_voice_and_language_are_the_lines_own_or_hinted_and_a_prompt_can_be_spoken_over(valkey_url, valkey):
+    async with phone_house(valkey_url, "support.conversations:polyglot", line={"locale": "en-AU", "voice": "Polly.Nicole"}) as house:
+        _, text = await post(house)
+    assert '<Say language="en-AU" voice="Polly.Nicole">Good day.</Say>' in text
+    assert '<Say language="fr-FR" voice="Polly.Lea">Bonjour.</Say>' in text
+    assert 'Wait <break time="1s"></break> for it.' in text
+    assert "<Play>https://example.com/bells.mp3</Play>" in text
+    (gather,) = re.findall("<Gather ([^>]*)>", text)
+    for attribute in (
+        'input="dtmf speech"',
+        'timeout="3"',
+        'numDigits="1"',
+        'language="en-AU"',
+        'actionOnEmptyResult="true"',
+        'hints="yes, no"',
+    ):
+        assert attribute in gather
+    assert text.endswith("Yes or no?</Say></Gather></Response>")
 
 
 async def test_odd_numbers_in_the_action_url_are_no_error(valkey_url, valkey):
