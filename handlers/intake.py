@@ -65,7 +65,9 @@ class Intake:
         return await self._turn_away(inbound)
 
     def _takes(self, run: Run, inbound: Inbound) -> bool:
-        """Whether an input is for this life of the session: no second opening, no notice that nobody waits for."""
+        """Whether it is for this life of the session: no second opening, no end of an old connection, no notice that nobody waits for."""
+        if inbound.type == "left":
+            return inbound.payload.get("via") in (None, self._journal.via)
         if inbound.type != "errand":
             return bool(inbound.type)
         errand = str(inbound.payload["errand"])

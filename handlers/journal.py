@@ -219,6 +219,8 @@ class Journal(Record):
         return await self._send(command, self._history.append)
 
     def _encode(self, events: Sequence[AnyEvent]) -> tuple[bytes, ...]:
+        for event in events:
+            self.heed(event)
         return tuple([encode(event, self._house.rng.randbytes(UID_BYTES)) for event in events])
 
     def _alarms(self, run: Run, alarms: dict[str, int]) -> tuple[Alarm, ...]:

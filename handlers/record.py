@@ -5,7 +5,7 @@ from typing import Literal
 
 from handlers.history import PAGE, History
 from workflows.errors import NondeterminismError, UndecodableError
-from workflows.events import Opened, decode, uid_of
+from workflows.events import AnyEvent, Heard, Opened, decode, uid_of
 from workflows.registry import Registry
 from workflows.run import Run
 
@@ -26,10 +26,11 @@ class Record:
         problem: for people, when diverged or quarantined.
         run: the run, when live. `opened`: its opening, also when diverged.
         length, tail: how many events are on record, and the uid of the last one.
+        via: the connection by which the caller spoke last, on channels where a session outlives its connections.
         lives: how often what was known proved to belong to another life of the session (failover, forget, restart elsewhere).
     """
 
-    __slots__ = ("_anchor", "_history", "_registry", "length", "lives", "opened", "problem", "run", "session", "state", "tail")
+    __slots__ = ("_anchor", "_history", "_registry", "length", "lives", "opened", "problem", "run", "session", "state", "tail", "via")
 
     def __init__(self, session: str, history: History, registry: Registry) -> None:
         self.session = session
@@ -39,6 +40,7 @@ class Record:
         self.opened: Opened | None = None
         self.length = 0
         self.tail = b""
+        self.via: str | None = None
         self.lives = 0
         self._anchor = NOWHERE
         self._history = history
@@ -56,7 +58,7 @@ class Record:
         if self.run is not None:
             self.run.close()
             self.run = None
-        self.opened = None
+        self.opened = self.via = None
         self.state, self.problem, self.length, self.tail = "unknown", "", 0, b""
 
     async def load(self) -> None:
@@ -109,6 +111,7 @@ class Record:
             return
         try:
             event = decode(element)
+            self.heed(event)
             if self.run is not None:
                 self.run.feed(event)
             elif isinstance(event, Opened):
@@ -121,6 +124,13 @@ class Record:
             self._give_up("quarantined", error)
         except NondeterminismError as error:
             self._give_up("diverged", error)
+
+    def heed(self, event: AnyEvent) -> None:
+        """Note the connection by which an opening or an input came."""
+        if isinstance(event, Opened):
+            self.via = event.facts.get("via")
+        elif isinstance(event, Heard):
+            self.via = event.payload.get("via", self.via)
 
     def _give_up(self, state: State, error: Exception) -> None:
         self.state, self.problem = state, str(error)
