@@ -706,7 +706,7 @@ async def test_a_running_request_is_finished_before_the_end_and_nothing_else_beg
 
 @on_each_loop
 async def test_a_request_that_does_not_finish_is_cancelled_at_the_deadline() -> None:
-    async with guarded(PATIENT, shutdown_timeout=1.0) as server, await server.connect() as client, await server.connect() as gone:
+    async with guarded(PATIENT, shutdown_timeout=2.0) as server, await server.connect() as client, await server.connect() as gone:
         for each in (client, gone):
             server.begun.clear()
             each.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -715,7 +715,7 @@ async def test_a_request_that_does_not_finish_is_cancelled_at_the_deadline() -> 
         await asyncio.sleep(0.05)
         before = time.monotonic()
         await server.runner.cleanup()
-        assert 0.9 < time.monotonic() - before < 1.9, "once the deadline, not twice"
+        assert 1.9 < time.monotonic() - before < 3.9, "once the deadline, not twice"
         assert await client.rest() == b""
         assert server.finished == ["cancelled", "cancelled"]
         server.runner = Guarded(PATIENT).runner
