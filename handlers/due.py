@@ -6,7 +6,7 @@ from handlers.history import Alarm
 from handlers.house import House
 from handlers.journal import TRIES, WATCH, Journal
 from handlers.messages import Due
-from handlers.work import Work, owes_notice
+from handlers.work import Work
 from workflows.events import Fired
 from workflows.run import Run
 
@@ -75,7 +75,7 @@ class DueEntries:
 
     async def _watch(self, run: Run) -> bool:
         """The slow entry has come: look after the errands of this session, or after the notice of its own end."""
-        if owes_notice(run):
+        if self._work.owes_notice(run):
             self._work.notice = "owed"
         elif self._work.watch(run):
             errands.watch(self._house.post, run)

@@ -12,11 +12,14 @@ from handlers.errors import HandlerError
 from handlers.messages import Inbound, Message, Opening, Status
 from handlers.reply import ReplyTo
 from workflows.events import CarriedErrand
-from workflows.run import Run
-from workflows.steps import Errand, StartStep
+from workflows.run import Open, Run
+from workflows.steps import Errand
 from workflows.turns import Answer
 
 logger = logging.getLogger(__name__)
+
+CALLED_OFF = "it was called off in a life of this session that the store has lost"
+"""What a parent hears that starts an errand which it has called off: a failover took only one of the two back."""
 
 AGAIN_SECONDS = (0.2, 5.0)
 """How long to wait before an input is repeated: at first, and at most."""
@@ -30,10 +33,9 @@ class Post(Protocol):
         ...
 
 
-async def start(post: Post, rng: Random, run: Run, step_id: str, step: StartStep) -> None:
+async def start(post: Post, rng: Random, run: Run, step: Open) -> None:
     """Open the errand's session; its key is its dedupe id, so already opened means already started."""
-    id_ = f"{run.opened.gen}/{step_id}"
-    opening = _opening(run, id_, run.child_key(id_), step.workflow.name, step.args)
+    opening = _opening(run, f"{run.opened.gen}/{step.id}", run.child_key(step), step.name, step.step.args)
     await _insist(post, rng, msgspec.structs.replace(opening, fresh=True))  # most likely; else its append tells
 
 
@@ -46,9 +48,9 @@ async def notify(post: Post, rng: Random, run: Run) -> bool:
     """Tell the parent how its errand ended. True: it has that on record or will never want it; False: its code has to be mended first."""
     assert run.opened.parent is not None
     parent, id_ = run.opened.parent
-    error = f"{run.error[0]}: {run.error[1]}" if run.error is not None else None
+    error = f"{run.error[0]}: {run.error[1]}" if run.error is not None else CALLED_OFF if run.cancelled else None
     payload = {"errand": id_, "value": run.result, "error": error}
-    answer = await _insist(post, rng, Inbound(parent, _notice_id(run.session), "errand", payload, stored_suffices=True))
+    answer = await _insist(post, rng, Inbound(parent, notice_id(run.session), "errand", payload, stored_suffices=True))
     if answer.state in ("ended", "handled"):
         logger.warning("%s: nobody waits for the result of errand %s (%s)", parent, id_, run.session)
     return answer.state != "failed"
@@ -69,7 +71,7 @@ async def ask_status(post: Post, rng: Random, errand: Errand) -> dict[str, Any]:
 def awaited(run: Run) -> Iterator[CarriedErrand]:
     """The errands whose notices have not come."""
     for errand in run.errands.values():
-        if errand.state == "running" and _notice_id(errand.key) not in run.turns.ids:
+        if errand.state == "running" and notice_id(errand.key) not in run.turns.ids:
             yield errand
 
 
@@ -90,7 +92,8 @@ def _opening(run: Run, id_: str, key: str, workflow: str, args: dict[str, Any]) 
     return Inbound(key, key, opening=opening, stored_suffices=True)
 
 
-def _notice_id(key: str) -> str:
+def notice_id(key: str) -> str:
+    """The dedupe id of an errand's notice."""
     return f"errand/{key}/done"
 
 

@@ -3,13 +3,13 @@
 import logging
 
 from handlers.counters import Counters
-from handlers.errands import is_start
+from handlers.errands import is_start, notice_id
 from handlers.errors import StoreError
 from handlers.house import House
 from handlers.journal import TRIES, Journal
 from handlers.messages import Inbound, Opening
 from handlers.waiters import NO_TURN, Waiters
-from handlers.work import Work, owes_notice
+from handlers.work import Work
 from workflows.events import Carried, Heard, Left, Memo, Opened
 from workflows.run import Run
 from workflows.turns import Answer, State
@@ -71,7 +71,10 @@ class Intake:
         if inbound.type != "errand":
             return bool(inbound.type)
         errand = str(inbound.payload["errand"])
-        return errand in run.errands or errand.partition("/")[0] == str(run.opened.gen)
+        known = run.errands.get(errand)
+        if known is not None:  # else a failover may have led to another errand at the same step
+            return inbound.id == notice_id(known.key)
+        return errand.partition("/")[0] == str(run.opened.gen)
 
     # -- on record -------------------------------------------------------------------------------------------------------------------------
 
@@ -181,8 +184,8 @@ class Intake:
 
     async def _confirm(self, inbound: Inbound) -> bool:
         run = self._journal.run
-        if run is not None and owes_notice(run) and is_start(inbound):
-            self._work.notice = "owed"  # the parent starts it once more: it may have lost the notice
+        if run is not None and run.ended and is_start(inbound):
+            self._work.ask_for_notice()
         return await self._journal.claim()
 
 

@@ -21,14 +21,15 @@ class Work:
     """The tasks of one handler. Whatever they come to is told to it as a message.
 
     `notice` is about an errand that has ended: its parent is `owed` the result, has been `told`, or cannot take it for now, so that it is
-    `put off` until the slow due entry.
+    `put off` until the slow due entry. `asked`: the parent wants to hear even that it was called off.
     """
 
-    __slots__ = ("_handler", "_house", "_lives", "_notice", "_running", "held", "notice")
+    __slots__ = ("_handler", "_house", "_lives", "_notice", "_running", "asked", "held", "notice")
 
     def __init__(self, house: House, handler: ActorRef[Any]) -> None:
         self.held: list[Message] = []
         self.notice: Literal["owed", "told", "put off"] = "owed"
+        self.asked = False
         self._house = house
         self._handler = handler
         self._lives = 0
@@ -45,15 +46,19 @@ class Work:
         """See `Needs`."""
         if run.failure is not None:
             return False
-        return bool(run.calls) or run.restart is not None or (self.notice == "owed" and owes_notice(run))
+        return bool(run.calls) or run.restart is not None or (self.notice == "owed" and self.owes_notice(run))
 
     def watch(self, run: Run) -> bool:
         """See `Needs`."""
         if run.failure is not None:
             return False
         if run.ended:
-            return self.notice == "put off" and owes_notice(run)
+            return self.notice == "put off" and self.owes_notice(run)
         return any(True for _ in errands.awaited(run))
+
+    def owes_notice(self, run: Run) -> bool:
+        """Whether it is an errand that has ended and whose parent cares."""
+        return run.ended and run.opened.parent is not None and (self.asked or not run.cancelled)
 
     # -- doing -----------------------------------------------------------------------------------------------------------------------------
 
@@ -66,8 +71,12 @@ class Work:
                 if want not in self._running and want not in held:
                     self._house.counters["effects"] += 1
                     self._running[want] = asyncio.create_task(self._perform(run, step, want))
-        if self._notice is None and self.notice == "owed" and owes_notice(run):
+        if self._notice is None and self.notice == "owed" and self.owes_notice(run):
             self._notice = asyncio.create_task(self._notify(run))
+
+    def ask_for_notice(self) -> None:
+        """The parent starts this errand once more: it may have lost the notice, or a life in which it called it off."""
+        self.notice, self.asked = "owed", True
 
     def done(self, done: Done) -> bool:
         """A result has arrived; False: it is of a former life of the session."""
@@ -92,7 +101,7 @@ class Work:
         if lives != self._lives:
             self._lives = lives
             self.cancel()
-            self.notice = "owed"
+            self.notice, self.asked = "owed", False
             self.held = [message for message in self.held if not isinstance(message, Done)]
         if self._running:
             calls = {} if run is None else run.calls
@@ -117,8 +126,8 @@ class Work:
         match step.step:
             case CallStep() as call:
                 outcome = await house.effects.perform(call, run.address(step.id), lambda _: None)
-            case StartStep() as start:
-                await errands.start(house.post, house.rng, run, step.id, start)
+            case StartStep():
+                await errands.start(house.post, house.rng, run, step)
             case CancelStep(errand=errand):
                 await errands.cancel(house.post, house.rng, errand)
             case StatusStep(errand=errand):
@@ -138,8 +147,3 @@ class Work:
 def want_of(done: Done) -> Want:
     """What a result is good for."""
     return done.gen, done.step, done.name, done.hash
-
-
-def owes_notice(run: Run) -> bool:
-    """Whether it is an errand that has ended and whose parent cares."""
-    return run.ended and not run.cancelled and run.opened.parent is not None

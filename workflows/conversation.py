@@ -75,10 +75,13 @@ class Conversation(Pump):
         """Whether the caller has left, as far as the workflow has heard."""
         return self._inbox.left is not None
 
-    def child_key(self, errand: str) -> str:
-        """The session key of the errand that step `<gen>/<step>` starts: no life of a key meets a former one."""
-        digest = blake2b(f"{self.session}/{errand}".encode(), key=self.opened.seed, digest_size=16).hexdigest()
-        return f"errand:{digest}"
+    def child_key(self, start: Open) -> str:
+        """The session key of the errand that a step starts: no life of a key meets a former one.
+
+        What is started is part of it, for a failover may lead to another errand at the same step.
+        """
+        name = f"{self.session}/{self.opened.gen}/{start.id}/{start.name}/{start.hash.hex()}"
+        return f"errand:{blake2b(name.encode(), key=self.opened.seed, digest_size=16).hexdigest()}"
 
     # -- what the talk asks --------------------------------------------------------------------------------------------------------------
 
@@ -143,7 +146,7 @@ class Conversation(Pump):
 
     def _errand(self, start: Open, state: str) -> CarriedErrand:
         id_ = f"{self.opened.gen}/{start.id}"
-        return CarriedErrand(id_, self.child_key(id_), start.step.name, start.name, state, start.step.args)
+        return CarriedErrand(id_, self.child_key(start), start.step.name, start.name, state, start.step.args)
 
     # -- listening -----------------------------------------------------------------------------------------------------------------------
 

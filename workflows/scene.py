@@ -120,7 +120,7 @@ class Scene:
         """The session key and the opening of an errand."""
         opened = self.opened
         id_ = f"{opened.gen}/{start.id}"
-        key = self._run.child_key(id_)
+        key = self._run.child_key(start)
         workflow, now = start.step.workflow, self._stage.now
         return key, Opened(
             now, 0, 0, key, now, workflow.name, list(workflow.patches), "errand", None, None, opened.locale, opened.time_zone, seed_of(key),

@@ -6,7 +6,7 @@ import pytest
 from support.house import SESSION, Town, opening, texts
 from support.workflows import ALL, boss, chore, echo, look_up, manager, phoenix
 
-from handlers.errands import cancel
+from handlers.errands import CALLED_OFF, cancel
 from handlers.history import partition_of
 from handlers.journal import WATCH, WATCH_MS
 from workflows import ErrandDone, Talk, TerminalError, Words, workflow
@@ -465,6 +465,38 @@ def test_the_watch_starts_an_errand_of_a_former_generation_again(slow_town, outs
     watch(town, a)
     assert errands(town) == [errand]
     assert town.events(errand)[0].args == {"word": "cat", "seconds": 100.0}
+
+
+def test_an_errand_that_was_called_off_in_a_life_that_is_lost_tells_its_parent_so(slow_town):
+    town = slow_town
+    a = town.node("a.1")
+    a.open(manager)
+    backup = town.backup()
+    a.say("1", "start cat")
+    a.say("2", "cancel cat")
+    [errand] = errands(town)
+    town.fail_over(backup, SESSION)
+    a.say("1", "start cat")  # the very same errand, which has been called off
+    assert errands(town) == [errand]
+    town.wait(1)
+    assert f"cat: {CALLED_OFF}." in texts(a.collect("1"))
+    assert town.pending == []
+    assert town.due == {}
+
+
+def test_another_errand_at_the_step_of_one_that_is_lost_is_not_taken_for_it(slow_town, outside):
+    town = slow_town
+    a = town.node("a.1")
+    a.open(boss, args={"seconds": 5.0})
+    backup = town.backup()
+    a.say("1", "cat")
+    town.fail_over(backup, SESSION)
+    a.say("2", "horse")
+    assert len(errands(town)) == 2
+    assert texts(a.collect("2")) == ["horse: horse is 5.", "What?"]
+    town.wait(60)
+    assert "cat" not in str(texts(a.collect("open", wait=False)))  # the lost one's result is nobody's
+    assert town.pending == []
 
 
 def test_the_watch_comes_again_and_again(slow_town, outside):

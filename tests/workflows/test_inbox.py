@@ -241,9 +241,10 @@ def test_an_errand_reports_to_a_listen() -> None:
     start = run.wanted(errand.name)
     assert start.kind == "start"
     id_ = f"{run.run.opened.gen}/{start.id}"
+    key = run.run.child_key(start)
     assert run.run.errands[id_].state == "starting"
     assert run.memo(errand.name) == [id_]
-    assert run.run.errands[id_] == CarriedErrand(id_, run.run.child_key(id_), "seven", errand.name, "running", {"number": 7})
+    assert run.run.errands[id_] == CarriedErrand(id_, key, "seven", errand.name, "running", {"number": 7})
     assert run.done(id_, 7) == ["seven: 7 None"]
     assert run.run.errands == {}
 

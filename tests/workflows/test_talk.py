@@ -497,7 +497,7 @@ def test_errands_are_started_asked_and_called_off() -> None:
     assert start.step.name == "three"
     assert run.memo(errand.name) == [f"three {errand.name}"]
     id_ = f"{NOON}/0"
-    assert run.run.child_key(id_).startswith("errand:")
+    assert run.run.errands[id_].key.startswith("errand:")
     assert run.wanted(id_).kind == "status"
     assert run.memo(id_, {"state": "running", "note": 5}) == ["running 5"]
     assert run.wanted(id_).kind == "cancel"
@@ -505,12 +505,24 @@ def test_errands_are_started_asked_and_called_off() -> None:
 
 
 def test_an_errands_key_is_unlike_any_other() -> None:
-    keys = {
-        BareRun(boss, session=session, seed=seed).run.child_key(errand)
-        for session in ("web:1", "web:2")
-        for seed in (b"a", b"b")
-        for errand in ("1/0", "2/0", "1/1")
-    }
+    @workflow
+    async def other_boss(talk: Talk) -> None:
+        await talk.start(errand, 4, note="x", name="three")
+
+    @workflow
+    async def slow_boss(talk: Talk) -> None:
+        talk.say("Well.")
+        await talk.sleep(timedelta(0))
+        await talk.start(errand, 3, note="x", name="three")
+
+    keys = set()
+    for session in ("web:1", "web:2"):
+        for seed in (b"a", b"b"):
+            for giver in (boss, other_boss, slow_boss):
+                run = BareRun(giver, session=session, seed=seed)
+                if giver is slow_boss:
+                    run.fire()
+                keys.add(run.run.child_key(run.wanted(errand.name)))
     assert len(keys) == 12
 
 
