@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -101,6 +102,9 @@ class Caller:
 class Chaos:
     """One seed's world. `run` plays it; `check` holds it to the promises."""
 
+    troubles = ("kill", "kill", "down", "clock", "effects", "nothing")
+    patience = 600.0
+
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
         self.outside = Outside()
@@ -137,7 +141,7 @@ class Chaos:
             await asyncio.sleep(self.rng.uniform(0.0, 3.0))
             index = self.rng.randrange(2)
             node = self.nodes[index]
-            match self.rng.choice(["kill", "kill", "down", "clock", "effects", "nothing"]):
+            match self.rng.choice(self.troubles):
                 case "kill":
                     node.kill()
                     self.kills += 1
@@ -152,6 +156,15 @@ class Chaos:
                     self.town.world.skew += self.rng.uniform(-2.0, 4.0)
                 case "effects":
                     self.outside.seconds = self.rng.choice([0.0, 0.3, 1.0, 8.0])
+                case "failover":
+                    backup = self.town.backup()
+                    await asyncio.sleep(self.rng.choice([0.05, 0.5, 3.0]))
+                    self.town.fail_over(
+                        backup, *self.rng.choice([[], self.rng.sample(self.town.sessions(), 1) if self.town.sessions() else []])
+                    )
+                case "forget":
+                    for caller in self.rng.sample(self.callers, 1):
+                        node.process.spawn(_forget(node, caller.session))
                 case _:
                     pass
         self._calm = True
@@ -201,6 +214,12 @@ class Chaos:
         before = caller.answers[id_]
         assert answer == before or (answer.state == "handled" and caller.burnt), (id_, before, answer)
 
+    async def _repeat_all(self) -> None:
+        """At the end, every channel delivers everything once more."""
+        for caller in self.callers:
+            for id_ in caller.orders:
+                await self._repeat(caller, id_)
+
     async def _listen(self, caller: Caller, id_: str) -> None:
         """Hear the rest of a turn."""
         offset = len(caller.answers[id_].said)
@@ -234,9 +253,13 @@ class Chaos:
     def run(self) -> None:
         """Let everything go wrong, and then let it come to its end."""
         tasks = [self._outside_world.spawn(self._troubles()), *(self._outside_world.spawn(self._call(caller)) for caller in self.callers)]
-        self.town.world.run(lambda: all(task.done() for task in tasks), patience=600.0)
+        self.town.world.run(lambda: all(task.done() for task in tasks), patience=self.patience)
         for task in tasks:
             task.result()
+        self.town.wait(90.0)
+        again = self._outside_world.spawn(self._repeat_all())
+        self.town.world.run(again.done, patience=self.patience)
+        again.result()
         self.town.wait(90.0)
 
     def check(self) -> None:
@@ -252,7 +275,6 @@ class Chaos:
         assert self.town.pending == []
         assert self.town.due == {}
         assert sum(node.house.counters["left_alone"] for node in self.town.nodes) == 0
-        self.town.close()
 
     def _check_caller(self, caller: Caller, events: list[Any]) -> None:
         assert caller.done
@@ -298,6 +320,42 @@ class Chaos:
         assert stored == events[last:], f"{session}: what was written is not what is stored"
         times = [event.at for event in stored]
         assert times == sorted(times)
+
+
+class LossyChaos(Chaos):
+    """A store that may come back without its last writes, and people who forget sessions: nothing is lost twice, and nobody is stuck."""
+
+    troubles = (*Chaos.troubles, "failover", "failover", "forget")
+    patience = 10 * 3600.0  # a slow watch may have to find out what is missing
+
+    async def _repeat(self, caller: Caller, id_: str) -> None:
+        await self._order(caller, id_, caller.orders[id_])
+
+    def check(self) -> None:
+        """Hold what is on record at the end to what can be promised then."""
+        for session in self.town.sessions():
+            events = self.town.events(session)
+            counts = Counter(event.id for event in events if isinstance(event, Heard | Left))
+            assert set(counts.values()) <= {1}, f"{session}: {counts}"
+            said = transcript(session, events)
+            if not session.startswith("errand:"):
+                self._check_transcript(said, events)
+        assert self.town.pending == []
+        self.town.wait(6.1 * 3600.0)  # until the slow entries of lost lives have come, and were found unwanted
+        assert self.town.due == {}
+
+    def _check_transcript(self, said: list[str], events: list[Any]) -> None:
+        opened = events[0]
+        before = sum(len(each.outputs or ()) for each in opened.carried if each.state == "open")
+        wanted = [line for event in events if isinstance(event, Heard) and event.type == "said" for line in expected(event.payload["text"])]
+        spoken = [line for line in said if not line.startswith("Yes (")]
+        assert before >= 0
+        assert spoken == wanted[: len(spoken)], f"said {spoken}, wanted {wanted}"
+
+
+async def _forget(node: Node, session: str) -> None:
+    with suppress(HandlerError):
+        await node.line.forget(session)
 
 
 def fresh(events: list[Any]) -> list[Any]:
