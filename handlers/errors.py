@@ -4,6 +4,7 @@ HandlerError
 ├── StoreError             the store did not answer, or not in time: the outcome of the call is unknown
 ├── FormatError            the store holds another format or another number of partitions
 ├── QuarantinedError       a history holds an element that nobody here can read
+├── UnstorableError        an input holds something that no history can
 └── GoneError              the actor that should have answered died first; asking again is safe
 """
 
@@ -22,6 +23,10 @@ class FormatError(HandlerError):
 
 class QuarantinedError(HandlerError):
     """A history holds an element that cannot be read; it is left as it is, never guessed at."""
+
+
+class UnstorableError(HandlerError):
+    """An input holds something that no history can: half a surrogate pair, a number beyond 64 bits, a foreign object."""
 
 
 class GoneError(HandlerError):

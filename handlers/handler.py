@@ -4,6 +4,7 @@ All appends of a session happen here, one after the other; slow effects run besi
 rules are those of `docs/format.md`: feed on trust, append, and only then show.
 """
 
+import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 
 from handlers.actors import AsyncioActor
 from handlers.due import DueEntries
-from handlers.errors import GoneError, StoreError
+from handlers.errors import GoneError, StoreError, UnstorableError
 from handlers.history import LEASE_MS
 from handlers.house import House
 from handlers.intake import Intake
@@ -95,7 +96,9 @@ class Handler(AsyncioActor):
             await self._handle(message)
         except StoreError as error:
             self._store_failed(message, error)
-        except BaseException:  # this is our end; `on_death` tells those who wait, but knows nothing of this message
+        except UnstorableError as error:
+            _fail(message, error)
+        except (Exception, asyncio.CancelledError):  # this is our end; `on_death` tells those who wait, but knows nothing of this message
             _fail(message, GoneError(f"the handler of {self.session} met an error; see the log, and ask again"))
             raise
         if self._journal.state == "absent":
@@ -197,7 +200,8 @@ class Handler(AsyncioActor):
         """Show what may be shown, start what is wanted, and see to the lease."""
         journal, work = self._journal, self._work
         while (run := journal.run) is not None:
-            if confirm or (journal.mine and not work.lease(run)):
+            needed = work.lease(run)
+            if confirm or (journal.mine and not needed) or (needed and journal.owner is None):
                 confirm = not await journal.claim()
             elif run.restart is not None and journal.mine and not journal.left_alone:
                 await self._restart(run)

@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from handlers.errors import StoreError
+from handlers.errors import StoreError, UnstorableError
 from handlers.history import PAGE, Alarm, Append, Reply, Restart
 from handlers.house import House
 from handlers.recall import recall
 from handlers.record import Record
-from workflows.events import UID_BYTES, AnyEvent, Fired, Heard, Left, Memo, Opened, Sent, encode, uid_of
+from workflows.events import UID_BYTES, AnyEvent, Fired, Heard, Left, Memo, Opened, Sent, describe, encode, uid_of
 from workflows.run import Run
 from workflows.turns import Answer
 
@@ -109,26 +109,32 @@ class Journal(Record):
 
     async def open(self, opened: Opened, words: tuple[str, str, dict[str, Any]] | None = None) -> bool:
         """Begin the session with an opening and, where the first words come with it, those. False: it is there already (and loaded now)."""
+        elements = [self._encode(opened)]
         run = self.run = Run(self.session, opened, self._registry)
         self.opened, self.state = opened, "live"
-        events: list[AnyEvent] = [opened]
         if words is not None:
-            events.append(self.event(Heard, *words))
-            run.feed(events[-1])
-        return await self._append(events, dict(run.alarms), [])
+            heard = self.event(Heard, *words)
+            try:
+                elements.append(self._encode(heard))
+            except UnstorableError:
+                self.drop()
+                raise
+            run.feed(heard)
+        return await self._append(elements, dict(run.alarms), [])
 
     async def append(self, event: AnyEvent) -> bool:
         """Feed an event on trust and append it, with what it changes in the indexes.
 
         False: somebody else wrote in between; the journal is fresh now and the event is not on record. Raises `StoreError`; the journal is
-        unknown then.
+        unknown then. Raises `UnstorableError`; nothing has happened then.
         """
         run = self.run
         assert run is not None
+        element = self._encode(event)
         owed = tuple(run.calls.values())
         progress = run.feed(event)
         settled = any(run.calls.get(step.id) is not step for step in owed)
-        return await self._append([event], progress.alarms_set, progress.alarms_cleared, progress=settled)
+        return await self._append([element], progress.alarms_set, progress.alarms_cleared, progress=settled)
 
     async def claim(self, *, drop: tuple[int, str] | None = None, put_off: Alarm | None = None) -> bool:
         """Append nothing: confirm the tail, take or give back the lease, put wanted alarms back. False as in `append`.
@@ -144,23 +150,24 @@ class Journal(Record):
     async def restart(self, opened: Opened, queued: Sequence[Heard | Left], *, keep_old: bool) -> bool:
         """Replace the generation by a new one; the old one is kept aside or dropped. False as in `append`."""
         old, old_opened = self.run, self.opened
+        elements = [self._encode(opened)]
         cleared: list[tuple[int, str]] = []
         if old is not None:
             cleared = [(old.opened.gen, step) for step in (*old.alarms, WATCH)]
             old.close()
         run = self.run = Run(self.session, opened, self._registry)
         self.opened, self.state = opened, "live"
-        events: list[AnyEvent] = [opened]
         for event in queued:
-            events.append(msgspec.structs.replace(event, at=max(opened.at, run.now), shape=run.shape(), words=run.words()))
-            run.feed(events[-1])
+            again = msgspec.structs.replace(event, at=max(opened.at, run.now), shape=run.shape(), words=run.words())
+            elements.append(self._encode(again))
+            run.feed(again)
         self._watched = False
         release = not self._needs.lease(run)
         command = Restart(
             self.session,
             self.length,
             self.tail,
-            self._encode(events),
+            tuple(elements),
             old_opened.gen if old_opened is not None else opened.gen - 1,
             release,
             True,  # what the old generation owed, nobody owes any more
@@ -179,7 +186,7 @@ class Journal(Record):
 
     async def _append(
         self,
-        events: Sequence[AnyEvent],
+        elements: Sequence[bytes],
         alarms_set: dict[str, int],
         alarms_cleared: Sequence[str],
         *,
@@ -209,7 +216,7 @@ class Journal(Record):
             self.session,
             self.length,
             self.tail,
-            self._encode(events),
+            tuple(elements),
             release,
             progress,
             self._keep_until(run, release=release),
@@ -218,10 +225,14 @@ class Journal(Record):
         )
         return await self._send(command, self._history.append)
 
-    def _encode(self, events: Sequence[AnyEvent]) -> tuple[bytes, ...]:
-        for event in events:
-            self.heed(event)
-        return tuple([encode(event, self._house.rng.randbytes(UID_BYTES)) for event in events])
+    def _encode(self, event: AnyEvent) -> bytes:
+        """Make an element of an event, before it is fed; its uid is drawn anew for each attempt."""
+        try:
+            element = encode(event, self._house.rng.randbytes(UID_BYTES))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise UnstorableError(f"{describe(event)} of {self.session} cannot be stored: {error}") from None
+        self.heed(event)
+        return element
 
     def _alarms(self, run: Run, alarms: dict[str, int]) -> tuple[Alarm, ...]:
         gen = run.opened.gen

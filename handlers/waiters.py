@@ -77,8 +77,8 @@ class Waiters:
         self._asked.clear()
         self._collects = []
         for each in everybody:
-            assert each.reply_to is not None
-            each.reply_to.fail(error)
+            if each.reply_to is not None and not each.reply_to.answered:
+                each.reply_to.fail(error)
 
 
 async def _slow_answer(journal: Journal, id_: str) -> Answer | None:

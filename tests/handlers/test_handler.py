@@ -11,7 +11,7 @@ from support.workflows import ALL, clerk, echo, impatient, polite, sleeper
 
 from handlers.alarms import Alarms
 from handlers.effects import Effects
-from handlers.errors import GoneError
+from handlers.errors import GoneError, UnstorableError
 from handlers.house import House
 from handlers.messages import Collect, Inbound
 from handlers.redis_history import RedisHistory
@@ -302,15 +302,32 @@ def test_what_is_in_the_inbox_when_a_handler_is_sent_away_is_failed_and_safe_to_
 # -- the actor -------------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_handler_that_dies_answers_the_message_at_hand_and_those_behind_it(town, a, caplog):
+@pytest.mark.parametrize("words", ["half a \ud83d smile", 2**64, object()])
+def test_what_no_history_can_hold_is_refused_and_disturbs_nobody(town, a, outside, words):
+    outside.seconds = 5.0
+    a.open(clerk)
+    slow = a.tell("1", "cat")
+    town.wait(1.0)
+    for more in ({}, {"session": "web:2", "opening": opening(clerk)}):
+        with pytest.raises(UnstorableError, match="cannot be stored"):
+            a.say("2", type="said", payload={"text": words}, **more)
+    assert texts(a.finish(slow)) == ["cat is 3.", "Yes?"]
+    assert outside.words == ["cat"]
+    assert town.kinds() == ["opened", "heard", "memo"]
+    assert town.sessions() == [SESSION]
+    assert texts(a.say("2", "dog", session="web:2", opening=opening(clerk))) == ["Yes?", "dog is 3.", "Yes?"]
+
+
+def test_a_handler_that_dies_answers_those_behind_it(town, a, caplog):
     a.open(echo)
-    lame = [a.tell("1", type="said", payload={"text": "\ud800"}), a.tell("2", "behind")]
-    for each in lame:
-        with pytest.raises(GoneError, match="again"):
+    slot = a.board._slots[SESSION]
+    a.process.call(slot.handler.tell, "what?")
+    behind = [a.tell("1", "hi"), a.send(lambda reply: Collect(SESSION, "1", 0, reply))]
+    for each in behind:
+        with pytest.raises(GoneError, match="ask again"):
             a.finish(each)
-    assert "surrogates" in caplog.text
-    assert texts(a.say("3", "hi")) == ["You said hi.", "Yes?"]
-    assert town.kinds() == ["opened", "heard"]
+    assert "knows no str" in caplog.text
+    assert texts(a.say("1", "hi")) == ["You said hi.", "Yes?"]
 
 
 def test_a_handler_that_is_cancelled_fails_its_callers(town, a, outside):
@@ -326,15 +343,6 @@ def test_a_handler_that_is_cancelled_fails_its_callers(town, a, outside):
         a.finish(waiting)
     a.line.delay = None
     assert texts(a.say("1", "cat")) == ["cat is 3.", "Yes?"]
-
-
-def test_an_unknown_message_ends_nothing_but_its_handler(town, a, caplog):
-    a.open(echo)
-    slot = a.board._slots[SESSION]
-    a.process.call(slot.handler.tell, "what?")
-    town.settle()
-    assert "knows no str" in caplog.text
-    assert texts(a.say("1", "hi")) == ["You said hi.", "Yes?"]
 
 
 def test_an_input_is_stored_as_its_channel_gave_it(town, a):

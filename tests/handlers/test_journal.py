@@ -192,6 +192,20 @@ def test_an_input_while_another_node_works_waits_for_its_turn(town, a, b, outsid
     assert b.house.counters["effects"] == 0
 
 
+def test_whoever_looks_at_work_that_nobody_does_any_more_takes_it_up(outside):
+    town = Town(ALL, outside.bodies, sweeps=False)
+    a, b = town.node("a.1"), town.node("b.1")
+    outside.seconds = 2.0
+    a.open(clerk)
+    a.tell("1", "cat")
+    town.wait(1.0)
+    a.kill()
+    town.wait(LEASE)
+    b.collect("1", wait=False)
+    assert outside.words == ["cat", "cat"]
+    town.close()
+
+
 def test_the_lease_is_renewed_while_an_effect_runs(town, a, b, outside):
     outside.seconds = 10 * LEASE
     a.open(clerk)
