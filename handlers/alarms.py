@@ -11,8 +11,7 @@ from handlers.history import LEASE_MS, Alarm, History
 from handlers.messages import Due
 
 AHEAD_MS = LEASE_MS
-"""How near an alarm must be to get a local timer: more than a sweep's period, so that none is late, and no more than a lease, so that an
-alarm which was handed out is overdue when it is handed out again (see `History.peek`)."""
+"""How near an alarm must be to get a local timer: more than a sweep's period, so that none is late."""
 
 SLACK_MS = 1
 """A timer may fire this much early by rounding; it waits on then."""

@@ -3,7 +3,6 @@
 HandlerError
 ├── StoreError             the store did not answer, or not in time: the outcome of the call is unknown
 ├── FormatError            the store holds another format or another number of partitions
-├── QuarantinedError       a history holds an element that nobody here can read
 ├── UnstorableError        an input holds something that no history can
 └── GoneError              the actor that should have answered died first; asking again is safe
 """
@@ -19,10 +18,6 @@ class StoreError(HandlerError):
 
 class FormatError(HandlerError):
     """The store holds another format or another number of partitions than this code writes."""
-
-
-class QuarantinedError(HandlerError):
-    """A history holds an element that cannot be read; it is left as it is, never guessed at."""
 
 
 class UnstorableError(HandlerError):
