@@ -173,6 +173,10 @@ class Town:
         self.world.close()
         assert not errors, errors
 
+    def skip_to_due(self) -> None:
+        """Set the clock forward to just before the next entry of the due index, if there is any."""
+        self.world.skew += max(min(self.due.values(), default=0.0) - self.world.now() - 10_000, 0.0) / 1000
+
     # -- what is stored ----------------------------------------------------------------------------------------------------------------
 
     def sessions(self) -> list[str]:
