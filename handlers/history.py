@@ -111,6 +111,19 @@ class Overdue:
     due: tuple[tuple[str, Alarm], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """What the indexes of one partition hold, for those who look after a store: a look, not a snapshot.
+
+    `pending`: lease deadlines by session, ms. `owner`: who holds or held the lease, and the attempts, by session. `due`: sessions with
+    their alarms, in the order of their scores, of which `Alarm.at` is the whole part (see `History.peek` for what a score is worth).
+    """
+
+    pending: dict[str, int]
+    owner: dict[str, tuple[str, int]]
+    due: tuple[tuple[str, Alarm], ...]
+
+
 class History(Protocol):
     """The stored histories of all sessions, as one node sees them.
 
@@ -171,4 +184,12 @@ class History(Protocol):
 
     async def sessions(self, limit: int) -> tuple[str, ...]:
         """The keys of up to `limit` sessions, for people and for `replay --all`; in no order."""
+        ...
+
+    async def indexes(self, partition: int) -> Indexes:
+        """All that the indexes of a partition hold; nothing is taken over, handed out or renewed."""
+        ...
+
+    async def expires_in(self, session: str) -> int | None:
+        """How long a history is kept from now on, ms; None when it does not expire, or when there is none."""
         ...

@@ -11,6 +11,7 @@ from handlers.history import (
     PAGE,
     Alarm,
     Append,
+    Indexes,
     Overdue,
     Renewal,
     Reply,
@@ -113,6 +114,14 @@ class MemoryHistory:
         """See `History`."""
         return await self.carry(lambda: tuple(session for session in tuple(self.store.histories) if self._elements(session))[:limit])
 
+    async def indexes(self, partition: int) -> Indexes:
+        """See `History`."""
+        return await self.carry(lambda: self._indexes(self.store.partitions[partition]))
+
+    async def expires_in(self, session: str) -> int | None:
+        """See `History`."""
+        return await self.carry(lambda: self._expires_in(session))
+
     def _elements(self, session: str) -> list[bytes]:
         stored = self.store.histories.get(session)
         if stored is None:
@@ -197,9 +206,7 @@ class MemoryHistory:
         for member, at in [(member, at) for member, at in _by_score(indexes.due) if at <= now + ahead_ms][:limit]:
             due_at = int(at) if at == int(at) else now
             indexes.due[member] = max(due_at, now) + ahead_ms + GRACE_MS
-            session, _, name = member.rpartition(" ")
-            gen, _, step = name.partition("/")
-            due.append((session, Alarm(int(gen), step, due_at)))
+            due.append(_alarm(member, due_at))
         return Overdue(pending=tuple(pending), due=tuple(due))
 
     def _clear_due(self, session: str, gen: int, step: str) -> bool:
@@ -208,6 +215,14 @@ class MemoryHistory:
         self.store.partitions[partition_of(session)].due.pop(f"{session} {gen}/{step}", None)
         return True
 
+    def _indexes(self, indexes: Partition) -> Indexes:
+        due = tuple(_alarm(member, int(at)) for member, at in _by_score(indexes.due))
+        return Indexes(dict(indexes.pending), dict(indexes.owner), due)
+
+    def _expires_in(self, session: str) -> int | None:
+        until = self.store.histories[session].until if self._elements(session) else None
+        return None if until is None else until - self._now()
+
     def _forget(self, session: str) -> bool:
         existed = bool(self._elements(session))
         self.store.histories.pop(session, None)
@@ -215,6 +230,12 @@ class MemoryHistory:
         indexes.owner.pop(session, None)
         indexes.pending.pop(session, None)
         return existed
+
+
+def _alarm(member: str, at: int) -> tuple[str, Alarm]:
+    session, _, name = member.rpartition(" ")
+    gen, _, step = name.partition("/")
+    return session, Alarm(int(gen), step, at)
 
 
 def _by_score(index: Mapping[str, float]) -> list[tuple[str, float]]:

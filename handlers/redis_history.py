@@ -4,10 +4,11 @@ All keys of a session carry the tag of its partition, so a script touches one sl
 declared in KEYS.
 """
 
+import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final, Literal, Self
@@ -21,6 +22,7 @@ from handlers.history import (
     PARTITIONS,
     Alarm,
     Append,
+    Indexes,
     Overdue,
     Renewal,
     Reply,
@@ -199,6 +201,25 @@ class RedisHistory:
                 break
         return tuple(found)[:limit]
 
+    async def indexes(self, partition: int) -> Indexes:
+        """See `History`."""
+        keys = _KEYS[partition]
+        pending, owner, due = await asyncio.gather(
+            self._ask(b"ZRANGE", keys.pending, b"0", b"-1", b"WITHSCORES"),
+            self._ask(b"HGETALL", keys.owner),
+            self._ask(b"ZRANGE", keys.due, b"0", b"-1", b"WITHSCORES"),
+        )
+        return Indexes(
+            pending={session.decode(): int(float(at)) for session, at in _pairs(pending)},
+            owner={session.decode(): _owner(entry) for session, entry in _pairs(owner)},
+            due=tuple(_alarm(member, int(float(at))) for member, at in _pairs(due)),
+        )
+
+    async def expires_in(self, session: str) -> int | None:
+        """See `History`."""
+        left = await self._ask(b"PTTL", _KEYS[partition_of(session)].history + session.encode())
+        return None if left < 0 else left
+
     async def _greet(self, ask: Ask) -> None:
         """Look at a new connection: only a primary will do, and it is to know the scripts."""
         role, *loaded = await ask(pack(b"ROLE"), *(pack(b"SCRIPT", b"LOAD", script.text) for script in self._scripts.values()))
@@ -288,6 +309,16 @@ def _alarm(member: bytes, at: int) -> tuple[str, Alarm]:
     session, _, name = member.decode().rpartition(" ")
     gen, _, step = name.partition("/")
     return session, Alarm(int(gen), step, at)
+
+
+def _owner(entry: bytes) -> tuple[str, int]:
+    boot, _, attempts = entry.rpartition(b" ")
+    return boot.decode(), int(attempts)
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """A reply of names and values in turn, as RESP 2 has them."""
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _ms(at: int | None) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 import redis
 from support.stores import InMemory, InRedis, Store
 
-from handlers.history import LEASE_MS, PAGE, Alarm, Append, History, Overdue, Renewal, Reply, Restart, partition_of
+from handlers.history import LEASE_MS, PAGE, Alarm, Append, History, Indexes, Overdue, Renewal, Reply, Restart, partition_of
 
 S = "web:abc"
 P = partition_of(S)
@@ -490,3 +490,34 @@ async def test_sessions_are_listed_up_to_a_limit_without_generations_kept_aside(
     some = await a.sessions(7)
     assert len(set(some)) == 7
     assert set(some) <= set(names)
+
+
+async def test_the_indexes_are_seen_as_they_are_and_looking_changes_nothing(a: History, b: History, store: Store) -> None:
+    assert await a.indexes(P) == Indexes({}, {}, ())
+    alarms = (Alarm(5, "1.0", store.now + 9_000), Alarm(5, "2", store.now + 100))
+    first = elements(1)
+    await a.append(Append(S, 0, b"", first, release=False, alarms_set=alarms))
+    store.wait(LEASE_MS + 1)
+    await b.append(Append(S, 1, tail(first), release=False))
+    before = store.state()
+
+    assert await a.indexes(P) == Indexes({S: store.now + LEASE_MS}, {S: ("b.1", 1)}, ((S, alarms[1]), (S, alarms[0])))
+    assert await a.indexes((P + 1) % 256) == Indexes({}, {}, ())
+    assert store.state() == before
+
+
+async def test_an_alarm_that_was_handed_out_is_seen_with_the_whole_part_of_its_score(a: History, store: Store) -> None:
+    await a.append(Append(S, 0, b"", elements(1), alarms_set=(Alarm(5, "1", store.now),)))
+    await a.peek(P, 10, 1_000)
+
+    assert (await a.indexes(P)).due == ((S, Alarm(5, "1", store.now + 2_000)),)
+
+
+async def test_it_can_be_asked_when_a_history_expires(a: History, store: Store) -> None:
+    assert await a.expires_in(S) is None
+    await a.append(Append(S, 0, b"", elements(1)))
+    assert await a.expires_in(S) is None
+    await a.append(Append("web:2", 0, b"", elements(1), keep_until=store.now + 60_000))
+    left = await a.expires_in("web:2")
+    assert left is not None
+    assert left > 0

@@ -206,6 +206,10 @@ class Twins(RuleBasedStateMachine):
     def peek(self, boot: str, session: str, limit: int, ahead: int) -> None:
         self.both(boot, lambda history: history.peek(partition_of(session), limit, ahead))
 
+    @rule(boot=boots, session=sessions)
+    def look(self, boot: str, session: str) -> None:
+        self.both(boot, lambda history: history.indexes(partition_of(session)))
+
     @rule(boot=boots, session=sessions, start=st.integers(0, 3))
     def load(self, boot: str, session: str, start: int) -> None:
         self.both(boot, lambda history: history.load(session, start))
