@@ -59,7 +59,7 @@ def _plugin(point: EntryPoint) -> Any:
 
 
 app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-sessions = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See and forget sessions.")
+sessions = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See, export and forget sessions.")
 app.add_typer(sessions, name="sessions")
 
 
@@ -128,6 +128,30 @@ def show_session(session: Session, json: Json = False, config: Config = None, da
     _run(show_one(load(config, data=data), session, as_json=json))
 
 
+@sessions.command("export")
+def export_sessions(
+    session: Annotated[list[str] | None, typer.Argument(help="Keys of sessions; see `sessions ls`.", metavar="[SESSION]...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Export every session.")] = False,
+    output: Annotated[Path, typer.Option(help="A folder for the files; for one session also a file, NAME.json.", show_default=True)] = Path(
+        "histories"
+    ),
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Write sessions as files, to keep and to replay elsewhere.
+
+    Each history becomes a file that `replay` takes. Secret digits are
+    replaced by zeros; what else callers said, and who they are, is in it.
+    """
+    from switchboard.export import export, export_all
+    from switchboard.settings import load
+
+    if bool(session) == everything:
+        raise typer.BadParameter("name the sessions, or say --all for every one", param_hint="SESSION")
+    settings = load(config, data=data)
+    _run(export(settings, session, output) if session else export_all(settings, output))
+
+
 @sessions.command("forget")
 def forget_session(
     session: Session,
@@ -143,17 +167,34 @@ def forget_session(
 
 
 @app.command()
-def replay(session: Session, json: Json = False, config: Config = None, data: Data = None) -> None:
-    """Replay a session with the code in front of you.
+def replay(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keys of sessions, files that `sessions export` wrote, or folders of them.", metavar="[SESSION|FILE|DIR]..."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Replay every session in the store.")] = False,
+    json: Json = False,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Replay what is on record with the code in front of you.
 
-    Nothing is touched. The first step that differs is named, and what would be said differently.
+    Nothing is touched. Of one history you are told the first step that
+    differs, and what would be said differently; of several, how many fare
+    how, and an example of each difference.
 
     Exit status: 0 when the code repeats what is on record, 1 when it does not.
     """
-    from switchboard.sessions import replay_one
+    from switchboard.replays import replay_all, replay_named
     from switchboard.settings import load
 
-    if not _run(replay_one(load(config, data=data), session, as_json=json)):
+    if bool(what) == everything:
+        raise typer.BadParameter("name sessions or files, or say --all for every session", param_hint="SESSION")
+    if what:
+        repeated = _run(replay_named(what, lambda: load(config, data=data), as_json=json))
+    else:
+        repeated = _run(replay_all(load(config, data=data), as_json=json))
+    if not repeated:
         raise typer.Exit(1)
 
 

@@ -7,6 +7,7 @@ SwitchboardError
 ├── ShadowError            a folder of the user's hides one of our own packages
 ├── PluginError            a plugin of another distribution cannot be loaded
 ├── UnknownSessionError    no history is stored for the session that a command names
+├── HistoryFileError       a file of histories cannot be read or written
 └── ErrandError            an errand cannot be forgotten while its parent waits for it
 """
 
@@ -37,6 +38,10 @@ class PluginError(SwitchboardError):
 
 class UnknownSessionError(SwitchboardError):
     """No history is stored for the session that a command names."""
+
+
+class HistoryFileError(SwitchboardError):
+    """A file of histories cannot be read or written; the text says why and what to do."""
 
 
 class ErrandError(SwitchboardError):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from workflows.errors import NondeterminismError, UndecodableError
 from workflows.events import AnyEvent, CarriedErrand, Heard, Left, Opened, decode
+from workflows.listen import AnyListen
 from workflows.opens import Open
 from workflows.outputs import Output
 from workflows.registry import Registry
@@ -25,8 +26,8 @@ class Moment:
     """One element of a history, and what the code made of it.
 
     `event`: None if it cannot be read. `said`: what is said upon it now; `reworded`: on record was something else. `taken_by`: the step
-    that took an input. `hidden`: what the caller said or pressed is a secret, or may be one, since no step is known that took it.
-    `replayed`: False from where the run broke off.
+    that took an input, and `listen` what that listened for. `hidden`: what the caller said or pressed is a secret, or may be one, since
+    no step is known that took it. `replayed`: False from where the run broke off.
     """
 
     position: int
@@ -36,6 +37,7 @@ class Moment:
     said: tuple[Output, ...] = ()
     reworded: bool = False
     taken_by: str = ""
+    listen: AnyListen | None = None
     hidden: bool = False
 
 
@@ -160,7 +162,8 @@ class _Watch:
     def _moment(self, base: int, index: int) -> Moment:
         element, event, said = self._seen[index]
         taker = self._run.takers.get(id(event)) if self._run is not None else None
-        secret = taker is None or bool(getattr(taker.step.listen, "secret", False))
+        listen = taker.step.listen if taker is not None else None
+        secret = taker is None or bool(getattr(listen, "secret", False))
         return Moment(
             base + index,
             element,
@@ -169,5 +172,6 @@ class _Watch:
             said or (),
             index in self._reworded,
             str(taker or ""),
+            listen,
             isinstance(event, Heard) and event.type in _SPOKEN and secret,
         )
