@@ -33,7 +33,7 @@ from handlers.redis_link import Ask, Link
 from handlers.resp import Refusal, pack
 
 FORMAT: Final = 1
-_META: Final = b"sb:meta"
+META: Final = b"sb:meta"
 _STATUSES: Final[tuple[Literal["ok", "again", "conflict"], ...]] = ("ok", "again", "conflict")
 
 _log: Final = structlog.get_logger(__name__)
@@ -240,11 +240,11 @@ class RedisHistory:
 
     async def _check_meta(self) -> None:
         ours = [b"%d" % FORMAT, b"%d" % PARTITIONS]
-        stored = await self._ask(b"HMGET", _META, b"format", b"partitions")
+        stored = await self._ask(b"HMGET", META, b"format", b"partitions")
         if None in stored:
-            await self._ask(b"HSETNX", _META, b"format", ours[0])
-            await self._ask(b"HSETNX", _META, b"partitions", ours[1])
-            stored = await self._ask(b"HMGET", _META, b"format", b"partitions")
+            await self._ask(b"HSETNX", META, b"format", ours[0])
+            await self._ask(b"HSETNX", META, b"partitions", ours[1])
+            stored = await self._ask(b"HMGET", META, b"format", b"partitions")
         if stored != ours:
             theirs = " and ".join(value.decode(errors="replace") for value in stored)
             raise FormatError(

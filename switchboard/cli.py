@@ -59,7 +59,7 @@ def _plugin(point: EntryPoint) -> Any:
 
 
 app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-sessions = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See, export and forget sessions.")
+sessions = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See, export, forget and resume sessions.")
 app.add_typer(sessions, name="sessions")
 
 
@@ -166,6 +166,19 @@ def forget_session(
     _run(forget(load(config, data=data), session, sure=yes))
 
 
+@sessions.command("resume")
+def resume_session(session: Session, config: Config = None, data: Data = None) -> None:
+    """Let a session go on that servers leave alone.
+
+    A session that was taken over again and again may be what kills the
+    servers. `doctor` tells which ones. Mend what kills them first.
+    """
+    from switchboard.sessions import resume
+    from switchboard.settings import load
+
+    _run(resume(load(config, data=data), session))
+
+
 @app.command()
 def replay(
     what: Annotated[
@@ -199,14 +212,19 @@ def replay(
 
 
 @app.command()
-def doctor(json: Json = False, config: Config = None, data: Data = None) -> None:
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended without a loss, also while servers run.")] = False,
+    json: Json = False,
+    config: Config = None,
+    data: Data = None,
+) -> None:
     """Check what the server runs on, and what to mend.
 
     Exit status: 1 when something is bad.
     """
     from switchboard.doctor import examine
 
-    if not _run(examine(config, data, as_json=json)):
+    if not _run(examine(config, data, repair=repair, as_json=json)):
         raise typer.Exit(1)
 
 

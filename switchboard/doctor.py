@@ -2,9 +2,11 @@
 
 import os
 import platform
+import shlex
 import stat
+import sys
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +15,24 @@ from typing import Final, Literal
 from rich.text import Text
 
 from handlers.errors import HandlerError
-from handlers.redis_history import RedisHistory
+from handlers.history import History
+from handlers.journal import TAKE_OVERS
+from handlers.redis_history import META, RedisHistory
 from handlers.redis_link import Link
 from handlers.resp import pack
 from switchboard import secrets, show
 from switchboard.embedded import embedded_valkey
 from switchboard.errors import EmbeddedError, SettingsError
+from switchboard.progress import progress
 from switchboard.settings import Settings, load
+from switchboard.store import new_boot
+from switchboard.upkeep import Kind, mend, survey
 from switchboard.workdir import hidden_folders
+from workflows.registry import Registry
 
 _STYLES: Final = {"ok": "green", "warn": "yellow", "bad": "red"}
-_SLOW_MS: Final = 50
 _DRIFT_SECONDS: Final = 2
+_EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +45,28 @@ class Finding:
     remedy: str = ""
 
 
-async def examine(config: Path | None, data: Path | None, *, as_json: bool) -> bool:
-    """Make all checks, and tell what they find; True if nothing is bad."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said about a kind of fault, and about its mending."""
+
+    found: str
+    mended: str
+
+
+_FAULTS: Final[dict[Kind, _Told]] = {
+    "stray alarms": _Told("without a history but with alarms in the index", "the entries are dropped"),
+    "stray leases": _Told("without a history but with work in the index", "the entries are dropped"),
+    "lost work": _Told("with work that no index knows of", "the next server that sweeps goes on with them"),
+    "lost alarms": _Told("with alarms that the index lacks", "the entries are put back"),
+    "kept for ever": _Told("with nothing outstanding but no expiry", "the next server that sweeps has them expire"),
+}
+
+
+async def examine(config: Path | None, data: Path | None, *, repair: bool = False, as_json: bool) -> bool:
+    """Make all checks, and tell what they find; True if nothing is bad. `repair`: mend what can be mended without a loss."""
     findings = []
     console = show.console()
-    async for finding in _look(config, data):
+    async for finding in _look(config, data, repair=repair):
         findings.append(finding)
         if not as_json:
             mark = Text(f"{finding.status:<4} ", _STYLES[finding.status])
@@ -53,7 +78,13 @@ async def examine(config: Path | None, data: Path | None, *, as_json: bool) -> b
     return all(finding.status != "bad" for finding in findings)
 
 
-async def _look(config: Path | None, data: Path | None) -> AsyncGenerator[Finding, None]:
+def _named(sessions: Sequence[str]) -> str:
+    """How many sessions, and some of their keys."""
+    some = ", ".join(map(show.clean, sessions[:_EXAMPLES])) + (", …" if len(sessions) > _EXAMPLES else "")
+    return f"{len(sessions):,} {'session' if len(sessions) == 1 else 'sessions'} ({some})"
+
+
+async def _look(config: Path | None, data: Path | None, *, repair: bool) -> AsyncGenerator[Finding, None]:
     yield Finding("platform", "ok", f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     for folder in hidden_folders():
         remedy = "rename it, or the workflows in it cannot be found"
@@ -78,7 +109,7 @@ async def _look(config: Path | None, data: Path | None) -> AsyncGenerator[Findin
             except EmbeddedError as error:
                 yield Finding("store", "bad", str(error))
                 return
-        async for finding in _look_at_store(url):
+        async for finding in _look_at_store(url, repair=repair):
             yield finding
 
 
@@ -118,21 +149,60 @@ def _look_at_directory(settings: Settings) -> Iterator[Finding]:
         yield Finding("data directory", "ok", str(data))
 
 
-async def _look_at_store(url: str) -> AsyncGenerator[Finding, None]:
-    history = RedisHistory(url, "doctor.0")
+async def _look_at_store(url: str, *, repair: bool) -> AsyncGenerator[Finding, None]:
+    history = RedisHistory(url, new_boot())
     link = Link(url, _no_greeting)
     try:
         begun = time.perf_counter()
+        meta = link.accept(await link.call(pack(b"HMGET", META, b"format", b"partitions")))
         await history.open()
         yield Finding("store", "ok", f"{await _version(link)} answers, and holds format 1 ({time.perf_counter() - begun:.3f} s)")
         yield await _look_at_eviction(link)
         yield await _look_at_durability(link)
         yield await _look_at_clock(link)
+        sessions = await history.sessions(sys.maxsize)
+        if sessions and None in meta:
+            yield Finding("format", "warn", "the store did not say in which format its histories are; it says so now")
+        async for finding in _look_at_sessions(history, sessions, repair=repair):
+            yield finding
     except HandlerError as error:
         yield Finding("store", "bad", str(error))
     finally:
         await link.close()
         await history.close()
+
+
+async def _look_at_sessions(history: History, sessions: Sequence[str], *, repair: bool) -> AsyncGenerator[Finding, None]:
+    with progress("Looking at sessions", len(sessions)) as step:
+        found = await survey(history, sessions, Registry(), step)
+    yield Finding("sessions", "ok", f"{len(sessions):,} stored")
+    if found.left_alone:
+        yield Finding(
+            "left alone",
+            "warn",
+            f"{_named(found.left_alone)} taken over more than {TAKE_OVERS} times without progress: what is owed there may be what kills "
+            "servers, so they let it be",
+            f"mend that, then: switchboard sessions resume {shlex.quote(found.left_alone[0])}",
+        )
+    if found.overdue:
+        yield Finding(
+            "overdue",
+            "warn",
+            f"{_named(sorted(found.overdue))} with work or an alarm that no server has seen to for {found.waiting_ms / 1000:,.0f} s",
+            "start a server: switchboard serve",
+        )
+    if found.broken:
+        text = f"{_named(found.broken)} with something outstanding that the code here cannot carry on"
+        yield Finding("broken", "warn", text, f"see why: switchboard replay {shlex.quote(found.broken[0])}")
+    for kind, told in _FAULTS.items():
+        faults = [fault for fault in found.faults if fault.kind == kind]
+        if faults:
+            remedy = "" if repair else "switchboard doctor --repair mends it"
+            yield Finding(kind, "warn", f"{_named([fault.session for fault in faults])} {told.found}", remedy)
+            if repair:
+                mended = sum([await mend(history, fault) for fault in faults])
+                rest = "" if mended == len(faults) else f"; {len(faults) - mended} changed meanwhile or have a server by now"
+                yield Finding(kind, "ok", f"{mended} of {len(faults)} mended: {told.mended}{rest}")
 
 
 async def _no_greeting(_: object) -> None:

@@ -1,4 +1,4 @@
-"""The commands `sessions ls`, `sessions show` and `sessions forget`: what is stored, seen with the code in front of us."""
+"""The commands `sessions ls`, `show`, `forget` and `resume`: what is stored, seen with the code in front of us."""
 
 import sys
 
@@ -6,11 +6,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from handlers.history import partition_of
+from handlers.journal import TAKE_OVERS
 from switchboard import show
 from switchboard.errors import ErrandError, SettingsError
 from switchboard.histories import find, load_whole, stored_histories
 from switchboard.replay import Replay, replay
 from switchboard.settings import Settings
+from switchboard.upkeep import try_again
 from workflows.registry import Registry
 
 
@@ -83,3 +86,16 @@ async def forget(settings: Settings, session: str, *, sure: bool) -> None:
                 return
         await history.forget(session)
     show.console().print(f"{show.clean(session)} is forgotten.")
+
+
+async def resume(settings: Settings, session: str) -> None:
+    """Let servers go on with a session that they leave alone. It is not replayed here: the replay may be what kills."""
+    async with stored_histories(settings) as history:
+        await find(history, session)
+        attempts = (await history.indexes(partition_of(session))).owner.get(session, ("", 0))[1]
+        if attempts <= TAKE_OVERS:
+            show.console().print(f"{show.clean(session)} is not left alone: nothing is to be done.")
+        elif await try_again(history, session):
+            show.console().print(f"{show.clean(session)} is gone on with by the next server that sweeps, within seconds where one runs.")
+        else:
+            show.console().print(f"{show.clean(session)} has changed meanwhile. See `switchboard doctor`, and say it again if need be.")

@@ -18,7 +18,12 @@ async def opened_store(settings: Settings) -> AsyncGenerator[RedisHistory, None]
         url = settings.store.url
         if url is None:
             url = await held.enter_async_context(embedded_valkey(settings.data, settings.store.fsync))
-        history = RedisHistory(url, f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(6)}")
+        history = RedisHistory(url, new_boot())
         held.push_async_callback(history.close)
         await history.open()
         yield history
+
+
+def new_boot() -> str:
+    """A name for this start of a process, as a node of the store: nobody else ever has it."""
+    return f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(6)}"

@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 import redis
 from structlog.testing import capture_logs
+from support.shop import record
 
+from handlers.history import Append, partition_of
+from handlers.journal import TAKE_OVERS
+from handlers.redis_history import RedisHistory
 from switchboard.doctor import examine
 from switchboard.secrets import development
 from switchboard.settings import ENVIRONMENT
+from workflows.registry import Registry
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +53,18 @@ async def test_a_healthy_place_has_nothing_bad_and_is_left_as_it_is(
     outside: redis.Redis, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     findings = await found(capsys)
-    assert list(findings) == ["platform", "settings", "line", "credentials", "data directory", "store", "eviction", "durability", "clock"]
+    assert list(findings) == [
+        "platform",
+        "settings",
+        "line",
+        "credentials",
+        "data directory",
+        "store",
+        "eviction",
+        "durability",
+        "clock",
+        "sessions",
+    ]
     assert contents(folder) == ["switchboard.toml"]
 
 
@@ -153,3 +169,95 @@ async def test_a_folder_that_our_package_hides_is_named(outside: redis.Redis, fo
     told = capsys.readouterr().out
     assert f"warn working directory: {folder / 'handlers'} is hidden by Switchboard's own package of that name" in told
     assert f"{folder / 'workflows.py'} is hidden" in told
+
+
+# -- sessions -----------------------------------------------------------------------------------------------------------------------------
+
+
+async def opened(url: str, *sessions: str, **changes: Any) -> None:
+    """Store an opening of each session."""
+    history = RedisHistory(url, "test.1")
+    await history.open()
+    for session in sessions:
+        element = record(Registry(), session, workflow="santa")[0]
+        reply = await history.append(Append(session, 0, b"", (element,), **changes))
+        assert reply.status == "ok"
+    await history.close()
+
+
+def key(session: str, kind: str) -> str:
+    return f"sb:{{{partition_of(session)}}}:{kind}"
+
+
+async def test_sessions_are_counted_and_sound_ones_are_nothing_to_tell(
+    outside: redis.Redis, valkey_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await opened(valkey_url, "phone:1", "phone:2", keep_until=9_999_999_999_999)
+    findings = await found(capsys)
+    assert findings["sessions"]["text"] == "2 stored"
+    assert [name for name, each in findings.items() if each["status"] == "warn"] == ["line", "durability"]
+
+
+async def test_faults_are_told_with_the_remedy_and_mended_on_request(
+    outside: redis.Redis, valkey_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await opened(valkey_url, *(f"phone:{number}" for number in range(5)))
+    outside.zadd(key("phone:gone", "due"), {"phone:gone 7/1": 9_999_999_999_999})
+    outside.hset(key("phone:gone", "owner"), "phone:gone", "z.1 0")
+    before = {name: outside.dump(name) for name in outside.scan_iter("sb:*")}
+    findings = await found(capsys)
+    kept = findings["kept for ever"]
+    assert kept["text"].startswith("5 sessions (phone:")
+    assert kept["text"].endswith(", …) with nothing outstanding but no expiry")
+    assert kept["remedy"] == "switchboard doctor --repair mends it"
+    assert findings["stray alarms"]["text"] == "1 session (phone:gone) without a history but with alarms in the index"
+    assert "stray leases" in findings
+    assert {name: outside.dump(name) for name in outside.scan_iter("sb:*")} == before
+
+    assert await examine(None, None, repair=True, as_json=False)
+    told = capsys.readouterr().out
+    assert "warn kept for ever: 5 sessions" in told
+    assert "ok   kept for ever: 5 of 5 mended: the next server that sweeps has them expire\n" in told
+    assert "ok   stray alarms: 1 of 1 mended: the entries are dropped\n" in told
+    assert not outside.exists(key("phone:gone", "due"))
+    assert not outside.hexists(key("phone:gone", "owner"), "phone:gone")
+    assert outside.zscore(key("phone:1", "pending"), "phone:1") is not None
+
+    again = await found(capsys)
+    assert not {"kept for ever", "stray alarms", "stray leases"} & set(again)
+
+
+async def test_sessions_that_are_left_alone_are_told_with_the_way_out(
+    outside: redis.Redis, valkey_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await opened(valkey_url, "phone:it's", release=False)
+    outside.hset(key("phone:it's", "owner"), "phone:it's", f"z.1 {TAKE_OVERS + 1}")
+    alone = (await found(capsys))["left alone"]
+    assert (alone["status"], alone["remedy"]) == ("warn", """mend that, then: switchboard sessions resume 'phone:it'"'"'s'""")
+    assert alone["text"].startswith("1 session (phone:it's) taken over more than 5 times")
+    await examine(None, None, repair=True, as_json=True)
+    assert outside.hget(key("phone:it's", "owner"), "phone:it's") == b"z.1 6"
+
+
+async def test_work_without_a_server_and_histories_without_their_code_are_told(
+    outside: redis.Redis, valkey_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await opened(valkey_url, "phone:1", release=False)
+    outside.zadd(key("phone:1", "pending"), {"phone:1": 1_000})
+    await opened(valkey_url, "phone:2")
+    outside.rpush(key("phone:2", "h:phone:2"), b"\x02 damaged")
+    findings = await found(capsys)
+    assert findings["overdue"]["text"].startswith("1 session (phone:1) with work or an alarm that no server has seen to for ")
+    assert findings["broken"]["text"] == "1 session (phone:2) with something outstanding that the code here cannot carry on"
+    assert findings["broken"]["remedy"] == "see why: switchboard replay phone:2"
+
+
+async def test_a_store_that_forgot_its_format_says_it_again(
+    outside: redis.Redis, valkey_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await opened(valkey_url, "phone:1")
+    assert "format" not in await found(capsys)
+    outside.hdel("sb:meta", "partitions")
+    assert (await found(capsys))["format"]["status"] == "warn"
+    assert outside.hgetall("sb:meta") == {b"format": b"1", b"partitions": b"256"}
+    assert "format" not in await found(capsys)

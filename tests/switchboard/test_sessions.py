@@ -9,6 +9,8 @@ import redis
 from support.commands import FOREIGN, Shop, history_key
 from support.shop import AT, BUG, LEFT, PIN, SHOP, TEA, pressed, price
 
+from handlers.history import partition_of
+
 
 def test_sessions_are_listed_with_their_states_the_last_active_first(shop: Shop, valkey: redis.Redis) -> None:
     shop.record("phone:runs", PIN)
@@ -98,7 +100,7 @@ def test_an_errand_that_runs_is_not_forgotten_for_its_parent_would_start_it_anew
     assert valkey.exists(history_key("errand:1"))
 
 
-@pytest.mark.parametrize("command", [("sessions", "show"), ("sessions", "forget", "--yes"), ("replay",)])
+@pytest.mark.parametrize("command", [("sessions", "show"), ("sessions", "forget", "--yes"), ("sessions", "resume"), ("replay",)])
 def test_a_session_that_is_not_there_is_wrong_usage(shop: Shop, command: Sequence[str]) -> None:
     done = shop.run(*command, "phone:nobody")
     assert (done.returncode, done.stdout) == (2, "")
@@ -113,3 +115,18 @@ def test_sessions_of_the_embedded_store_are_seen_without_a_server(tmp_path: Path
     assert not (alone.folder / ".switchboard").exists(), "looking makes none"
     (alone.folder / "data").mkdir()
     assert alone.json("sessions", "ls", "--data", "data") == []
+
+
+def test_a_session_that_is_left_alone_can_go_on(shop: Shop, valkey: redis.Redis) -> None:
+    shop.record("phone:CA1", PIN)
+    nothing = shop.run("sessions", "resume", "phone:CA1")
+    assert (nothing.returncode, nothing.stdout) == (0, "phone:CA1 is not left alone: nothing is to be done.\n")
+    index = f"sb:{{{partition_of('phone:CA1')}}}"
+    valkey.hset(f"{index}:owner", "phone:CA1", "dead.1 6")
+    valkey.zadd(f"{index}:pending", {"phone:CA1": 1})
+    done = shop.run("sessions", "resume", "phone:CA1")
+    assert done.returncode == 0
+    assert "is gone on with by the next server that sweeps" in done.stdout
+    owner = valkey.hget(f"{index}:owner", "phone:CA1")
+    assert owner is not None
+    assert owner.endswith(b" 1")
