@@ -61,6 +61,8 @@ def _plugin(point: EntryPoint) -> Any:
 app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 sessions = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See, export, forget and resume sessions.")
 app.add_typer(sessions, name="sessions")
+config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See the settings.")
+app.add_typer(config_app, name="config")
 
 
 @app.callback()
@@ -226,6 +228,17 @@ def doctor(
 
     if not _run(examine(config, data, repair=repair, as_json=json)):
         raise typer.Exit(1)
+
+
+@config_app.command("show")
+def show_config(config: Config = None, data: Data = None) -> None:
+    """Show every setting and where it comes from.
+
+    What is written is a settings file itself. Secrets are not shown.
+    """
+    from switchboard.config import show_config
+
+    show_config(config, data)
 
 
 def _run(command: Coroutine[Any, Any, Result]) -> Result:
