@@ -71,7 +71,7 @@ async def ask_status(post: Post, rng: Random, errand: Errand) -> dict[str, Any]:
 def awaited(run: Run) -> Iterator[CarriedErrand]:
     """The errands whose notices have not come."""
     for errand in run.errands.values():
-        if errand.state == "running" and notice_id(errand.key) not in run.turns.ids:
+        if errand.state == "running" and notice_id(errand.key) not in run.turns:
             yield errand
 
 

@@ -48,7 +48,7 @@ class Intake:
         journal = self._journal
         run = journal.run
         opening = inbound.opening if inbound.type != "left" else None
-        if run is not None and inbound.id in run.turns.ids:
+        if run is not None and inbound.id in run.turns:
             return await self._repeat(inbound)
         if journal.state == "absent":
             if opening is None:

@@ -132,7 +132,8 @@ class Journal(Record):
         assert run is not None
         element = self._encode(event)
         owed = tuple(run.calls.values())
-        progress = run.feed(event)
+        run.feed(event)
+        progress = run.progress
         settled = any(run.calls.get(step.id) is not step for step in owed)
         return await self._append([element], progress.alarms_set, progress.alarms_cleared, progress=settled)
 

@@ -1,7 +1,9 @@
 """Old answers: those that a run no longer remembers are found by replaying its history once more, off the fast lane."""
 
+import asyncio
+
 from handlers.history import PAGE, History
-from handlers.record import breathe
+from handlers.record import SLICE_SECONDS
 from workflows.errors import WorkflowError
 from workflows.events import Opened, decode
 from workflows.registry import Registry
@@ -24,7 +26,8 @@ async def recall(session: str, history: History, registry: Registry, turn: int |
     run: Run | None = None
     found: Answer | None = None
     start = 0
-    until = 0.0
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SLICE_SECONDS
     try:
         while True:
             page = await history.load(session, start)
@@ -41,7 +44,9 @@ async def recall(session: str, history: History, registry: Registry, turn: int |
                 found = find_answer(run, turn, offset)
                 if found is not None and found.state == "running":
                     found = None
-                until = await breathe(until)
+                if loop.time() >= until:
+                    await asyncio.sleep(0)
+                    until = loop.time() + SLICE_SECONDS
             if len(page) < PAGE:
                 return found
     except WorkflowError:  # the history was replaced between two pages, or is beyond this code

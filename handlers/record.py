@@ -97,53 +97,50 @@ class Record:
 
     async def extend(self, elements: tuple[bytes, ...]) -> None:
         """Replay what follows, in slices."""
-        until = 0.0
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SLICE_SECONDS
         for element in elements:
-            until = await breathe(until)
             self._take(element)
+            if loop.time() >= until:
+                await asyncio.sleep(0)
+                until = loop.time() + SLICE_SECONDS
 
     def _take(self, element: bytes) -> None:
         self.length += 1
         self.tail = uid_of(element)
-        if (self.length, self.tail) == self._anchor:
+        if self._anchor is not NOWHERE and (self.length, self.tail) == self._anchor:
             self._anchor = NOWHERE
-        if self.broken:
-            return
+        run = self.run
         try:
-            event = decode(element)
-            self.heed(event)
-            if self.run is not None:
-                self.run.feed(event)
-            elif isinstance(event, Opened):
-                self.opened = event
-                self.run = Run(self.session, event, self._registry)
-                self.state = "live"
-            else:
-                self._give_up("quarantined", UndecodableError("the history does not begin with an opening"))
+            if run is not None:
+                event = decode(element)
+                self.heed(event)
+                run.feed(event)
+            elif not self.broken:
+                self._begin(decode(element))
         except UndecodableError as error:
             self._give_up("quarantined", error)
         except NondeterminismError as error:
             self._give_up("diverged", error)
 
+    def _begin(self, event: AnyEvent) -> None:
+        if not isinstance(event, Opened):
+            raise UndecodableError("the history does not begin with an opening")
+        self.heed(event)
+        self.opened = event
+        self.run = Run(self.session, event, self._registry)
+        self.state = "live"
+
     def heed(self, event: AnyEvent) -> None:
         """Note the connection by which an opening or an input came."""
-        if isinstance(event, Opened):
+        if isinstance(event, Heard):
+            if "via" in event.payload:
+                self.via = event.payload["via"]
+        elif isinstance(event, Opened):
             self.via = event.facts.get("via")
-        elif isinstance(event, Heard):
-            self.via = event.payload.get("via", self.via)
 
     def _give_up(self, state: State, error: Exception) -> None:
         self.state, self.problem = state, str(error)
         if self.run is not None:
             self.run.close()
             self.run = None
-
-
-async def breathe(until: float) -> float:
-    """Let others have the loop when this slice is used up; gives the end of the present slice, 0 begins one."""
-    loop = asyncio.get_running_loop()
-    if loop.time() < until:
-        return until
-    if until:
-        await asyncio.sleep(0)
-    return loop.time() + SLICE_SECONDS

@@ -68,7 +68,7 @@ class Waiters:
 
     def take_lost(self, run: Run | None) -> Iterator[Inbound]:
         """The inputs that were on record and are no longer; nobody waits for them here any more."""
-        for id_ in [id_ for id_ in self._asked if run is None or id_ not in run.turns.ids]:
+        for id_ in [id_ for id_ in self._asked if run is None or id_ not in run.turns]:
             yield from self._asked.pop(id_)
 
     def fail(self, error: Exception) -> None:
@@ -86,7 +86,7 @@ async def _slow_answer(journal: Journal, id_: str) -> Answer | None:
     run = journal.run
     if run is None:
         return Answer(NO_TURN, (), "failed", ended=True) if journal.broken else None
-    if id_ not in run.turns.ids:
+    if id_ not in run.turns:
         return None
     turn = run.turns.last.get(id_)
     if turn is not None:

@@ -14,7 +14,6 @@ from workflows.opens import Open
 from workflows.outputs import Output
 from workflows.registry import Registry
 from workflows.run import Failure, Run
-from workflows.turns import Turn
 
 State = Literal["running", "ended", "failed", "diverged", "quarantined"]
 
@@ -84,9 +83,9 @@ class _WatchedRun(Run):
         """The open steps in words; none in a run that is over."""
         return () if self.ended or self.failure is not None else tuple(map(str, self._opens.steps.values()))
 
-    def _hear(self, step: Open, event: Heard | Left, turn: Turn) -> None:
+    def _hear(self, step: Open, event: Heard | Left) -> None:
         self.takers[id(event)] = step
-        super()._hear(step, event, turn)
+        super()._hear(step, event)
 
 
 class _Watch:

@@ -25,7 +25,7 @@ from workflows.steps import (
     StatusStep,
     Step,
 )
-from workflows.turns import Said, Turn, Turns
+from workflows.turns import Turns
 from workflows.values import to_plain
 
 GOODBYE = Say("Goodbye.")
@@ -43,7 +43,7 @@ class Conversation(Pump):
     """
 
     __slots__ = (
-        "_inbox", "_opens", "_position", "_registry", "_said", "_uses", "cancelled", "error", "note", "now", "opened", "result", "session",
+        "_inbox", "_opens", "_position", "_registry", "_uses", "cancelled", "error", "note", "now", "opened", "result", "session",
         "turns",
     )  # fmt: skip
 
@@ -62,7 +62,6 @@ class Conversation(Pump):
         self._opens = Opens()
         self._uses: dict[tuple[str, str], int] | None = None
         self._position = opened.base
-        self._said: list[Said] = []
 
     @property
     def prompt(self) -> Prompt | None:
@@ -91,7 +90,7 @@ class Conversation(Pump):
             return
         if self.opened.parent is not None:
             raise WorkflowError(NOBODY)
-        self._output(output)
+        self.turns.say(self._position, output)
 
     def know(self, workflow: AnyWorkflow) -> None:
         """A workflow that is about to be on record by its name."""
@@ -151,15 +150,17 @@ class Conversation(Pump):
     # -- listening -----------------------------------------------------------------------------------------------------------------------
 
     def _listen(self, branch: Branch, id_: str, step: ListenStep) -> None:
-        error = self._refuse(branch, step)
-        if error is not None:
-            self._ready.append((branch, None, error))
-            return
+        hears_caller = not step.types.isdisjoint(CALLER)
+        if self._opens.steps or self._inbox.left is not None or self.opened.parent is not None:
+            error = self._refuse(branch, step, hears_caller=hears_caller)
+            if error is not None:
+                self._ready.append((branch, None, error))
+                return
         name = step.listen.name if step.listen is not None else ",".join(sorted(step.types))
         due = None if step.timeout is None or self.opened.facts.get("owns_timeouts") else self.now + round(step.timeout * 1000)
-        self._opens.add(Open(id_, "listen", name, step, branch), alarm=due)
+        self._opens.add(Open(id_, "listen", name, step, branch, hears_caller), alarm=due)
 
-    def _refuse(self, branch: Branch, step: ListenStep) -> Exception | None:
+    def _refuse(self, branch: Branch, step: ListenStep, *, hears_caller: bool) -> Exception | None:
         """Why a listen cannot be opened: another one would hear the same, or nobody is there."""
         rival = self._opens.rival(step.types)
         if rival is not None:
@@ -168,33 +169,32 @@ class Conversation(Pump):
                 f"{places(branch.coroutine)[-1]} listens for {both}, and so does {places(rival.branch.coroutine)[-1]} already. "
                 "Only one open listen can hear the same type of input."
             )
-        if step.types.isdisjoint(CALLER):
+        if not hears_caller:
             return None
         if self.opened.parent is not None:
             return WorkflowError(NOBODY)
-        if self.left and "returned" not in step.types and not self._inbox.caller_is_back():
+        if self._inbox.left is not None and "returned" not in step.types and not self._inbox.caller_is_back():
             return CallerLeft("the caller has left")
         return None
 
     def _hand_out(self) -> bool:
-        if self._inbox.items:
+        inbox = self._inbox
+        if inbox.items is not None:
             for step in self._opens.steps.values():
-                if step.kind == "listen":
-                    item = self._inbox.take(step.step.types)
-                    if item is not None:
-                        self.turns.consume(item[1], self.prompt if self.turns.unanswered else None)
-                        self._hear(step, *item)
-                        return True
+                if step.kind == "listen" and (item := inbox.take(step.step.types)) is not None:
+                    self.turns.consume(item[1], self.prompt if self.turns.unanswered else None)
+                    self._hear(step, item[0])
+                    return True
         return False
 
-    def _hear(self, step: Open, event: Heard | Left, turn: Turn) -> None:
+    def _hear(self, step: Open, event: Heard | Left) -> None:
         if isinstance(event, Left):
             self._inbox.left = event
             for each in [each for each in self._opens.steps.values() if each.hears_caller]:
                 self._shut(each)
                 self._ready.append((each.branch, None, CallerLeft(event.reason)))
             return
-        self._shut(step)
+        self._opens.remove(step)
         value: Any = None
         error: Exception | None = None
         if event.type == "errand":
@@ -205,7 +205,6 @@ class Conversation(Pump):
         else:
             if event.type == "returned":
                 self._inbox.left = None
-            turn.secret = bool(getattr(step.step.listen, "secret", False))
             value = read(event.type, event.payload)
         self._ready.append((step.branch, value, error))
 
@@ -242,7 +241,7 @@ class Conversation(Pump):
                 return
         self.error = (type(error).__name__, str(error))
         if ending is not None and self.opened.parent is None:
-            self._output(ending)
+            self.turns.say(self._position, ending)
         self._end()
 
     def _end(self) -> None:
@@ -254,9 +253,4 @@ class Conversation(Pump):
     def _fail(self, error: BaseException) -> None:
         self.failure = Failure(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
         if self.opened.parent is None and not self._closed:
-            self._output(APOLOGY)
-
-    def _output(self, output: Output) -> None:
-        said = (self._position, len(self._said), output)
-        self._said.append(said)
-        self.turns.say(said)
+            self.turns.say(self._position, APOLOGY)

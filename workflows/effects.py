@@ -76,7 +76,13 @@ class Effect(Generic[P, R_co]):
                     f"the return type of effect {self.name} cannot be read from a record ({error}). Take plain types, dataclasses or "
                     "msgspec structs that can be imported where the effect is declared."
                 ) from None
-        return self._decode(value)
+        try:
+            return self._decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise
+        except Exception as error:
+            why = f"its type raises {type(error).__name__}: {error}"
+            raise WorkflowError(f"what effect {self.name} returned cannot be read: {why}") from error
 
     @property
     def has_body(self) -> bool:

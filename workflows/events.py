@@ -4,6 +4,7 @@ An element is a format byte, 8 random bytes (the event's uid) and a msgpack arra
 `docs/format.md`; the hex fixtures in `tests/workflows/events.hex` hold every kind to the byte.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ UID_BYTES = 8
 HEAD = 1 + UID_BYTES
 
 
-class Prompt(msgspec.Struct, frozen=True, array_like=True):
+class Prompt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What an answer leaves open: the listen that the caller speaks to next, and its time-out in seconds (None: no limit)."""
 
     listen: AnyListen | None = None
@@ -125,7 +126,7 @@ class Left(Event, frozen=True, array_like=True, tag=6):
 AnyEvent = Opened | Heard | Memo | Fired | Sent | Left
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
+_decode: Callable[[bytes], AnyEvent] = msgspec.msgpack.Decoder(AnyEvent).decode
 
 
 def encode(event: AnyEvent, uid: bytes) -> bytes:
@@ -141,7 +142,7 @@ def decode(element: bytes) -> AnyEvent:
             "or damaged. The session is left as it is; see it with `switchboard sessions show`."
         )
     try:
-        return _decoder.decode(memoryview(element)[HEAD:])
+        return _decode(element[HEAD:])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableError(
             f"the body of element {uid_of(element).hex()} cannot be read ({error}): it was written by newer code or damaged. "

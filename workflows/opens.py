@@ -3,28 +3,26 @@
 from typing import Any
 from zlib import crc32
 
+import msgspec
+
 from workflows.branches import Branch
 from workflows.effects import hash_arguments
-from workflows.inputs import CALLER
 from workflows.steps import CallStep, StartStep
 
 
-class Open:
+class Open(msgspec.Struct, eq=False):
     """An open step: its path-shaped id, its kind and name, what it is, and the branch that waits for it.
 
     `hears_caller`: it is a listen that a caller can speak to.
     """
 
-    __slots__ = ("_hash", "branch", "hears_caller", "id", "kind", "name", "step")
-
-    def __init__(self, id_: str, kind: str, name: str, step: Any, branch: Branch) -> None:
-        self.id = id_
-        self.kind = kind
-        self.name = name
-        self.step = step
-        self.branch = branch
-        self.hears_caller = kind == "listen" and not step.types.isdisjoint(CALLER)
-        self._hash: bytes | None = None
+    id: str
+    kind: str
+    name: str
+    step: Any
+    branch: Branch
+    hears_caller: bool = False
+    _hash: bytes | None = None
 
     @property
     def hash(self) -> bytes:
@@ -48,7 +46,9 @@ class Opens:
 
     Attributes:
         steps: all of them, by id. `calls`: those that want an effect. `alarms`: due times by step id, ms.
-        alarms_set, alarms_cleared: what the last event changed in the alarms, None for nothing: most runs rest, and empty tables add up.
+        alarms_set, alarms_cleared: what the last event changed in the alarms.
+
+    Of these None is as good as empty: most runs rest, and empty tables add up.
     """
 
     __slots__ = ("_shape", "alarms", "alarms_cleared", "alarms_set", "calls", "steps")
@@ -56,8 +56,8 @@ class Opens:
     def __init__(self) -> None:
         self.steps: dict[str, Open] = {}
         self._shape: int | None = None
-        self.calls: dict[str, Open] = {}
-        self.alarms: dict[str, int] = {}
+        self.calls: dict[str, Open] | None = None
+        self.alarms: dict[str, int] | None = None
         self.alarms_set: dict[str, int] | None = None
         self.alarms_cleared: list[str] | None = None
 
@@ -67,30 +67,39 @@ class Opens:
 
     def add(self, step: Open, *, alarm: int | None = None, wants: bool = False) -> None:
         """A branch waits at this step: until `alarm` (ms) at most, or until the effect that it wants is on record."""
-        self.steps[step.id] = step.branch.open = step
+        id_ = step.id
+        self.steps[id_] = step.branch.open = step
         self._shape = None
         if wants:
-            self.calls[step.id] = step
+            if self.calls is None:
+                self.calls = {}
+            self.calls[id_] = step
         if alarm is not None:
+            if self.alarms is None:
+                self.alarms = {}
             if self.alarms_set is None:
                 self.alarms_set = {}
-            self.alarms[step.id] = self.alarms_set[step.id] = alarm
+            self.alarms[id_] = self.alarms_set[id_] = alarm
 
     def remove(self, step: Open) -> None:
         """The step is over, or nobody waits for it any more."""
         id_ = step.id
         step.branch.open = self._shape = None
         self.steps.pop(id_, None)
-        self.calls.pop(id_, None)
-        if self.alarms.pop(id_, None) is not None and (not self.alarms_set or self.alarms_set.pop(id_, None) is None):
-            if self.alarms_cleared is None:
-                self.alarms_cleared = []
-            self.alarms_cleared.append(id_)
+        if self.calls is not None:
+            self.calls.pop(id_, None)
+            self.calls = self.calls or None
+        if self.alarms is not None and self.alarms.pop(id_, None) is not None:
+            self.alarms = self.alarms or None
+            if not self.alarms_set or self.alarms_set.pop(id_, None) is None:
+                if self.alarms_cleared is None:
+                    self.alarms_cleared = []
+                self.alarms_cleared.append(id_)
 
     def clear(self) -> None:
         """Forget all of them."""
         self.steps.clear()
-        self.calls.clear()
+        self.calls = None
 
     def prompt(self) -> Open | None:
         """The oldest listen that a caller can speak to."""
@@ -109,7 +118,11 @@ class Opens:
     def shape(self) -> int:
         """The checksum over the open steps that the next event carries."""
         if self._shape is None:
-            self._shape = crc32("\n".join(sorted([f"{step.id} {step.kind} {step.name}" for step in self.steps.values()])).encode())
+            lines = []
+            for step in self.steps.values():
+                lines.append(f"{step.id} {step.kind} {step.name}")  # noqa: PERF401 - mostly there is one, and a comprehension is a call
+            lines.sort()
+            self._shape = crc32("\n".join(lines).encode())
         return self._shape
 
     def __str__(self) -> str:

@@ -71,20 +71,19 @@ class Pump(ABC):
         ready = self._ready
         steps = 0
         while not (self.ended or self.failure is not None or self.restart is not None):
-            if ready:
-                branch, value, error = ready.pop(0)
-                if branch.closed:
-                    continue
-                steps += 1
-                if steps > MOST_STEPS:
-                    where = places(branch.coroutine)[-1]
-                    self._fail(RunawayError(f"{steps:,} steps without an end, last at {where}. Is a loop missing its way out?"))
-                else:
-                    self._advance(branch, value, error)
-            elif self._hand_out():
+            if not ready:
+                if not self._hand_out():
+                    return
                 steps = 0
+            branch, value, error = ready.pop(0)
+            if branch.closed:
+                continue
+            steps += 1
+            if steps > MOST_STEPS:
+                where = places(branch.coroutine)[-1]
+                self._fail(RunawayError(f"{steps:,} steps without an end, last at {where}. Is a loop missing its way out?"))
             else:
-                return
+                self._advance(branch, value, error)
 
     def _advance(self, branch: Branch, value: Any, error: BaseException | None) -> None:
         try:

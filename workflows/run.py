@@ -19,7 +19,7 @@ from workflows.pump import Failure
 from workflows.registry import Registry
 from workflows.steps import CallStep, CancelStep, Errand, StartStep
 from workflows.talk import Talk
-from workflows.turns import Said, Turn
+from workflows.turns import Said
 
 __all__ = ["Failure", "Open", "Progress", "Run"]
 
@@ -49,14 +49,11 @@ class Run(Conversation):
         note: what the workflow last noted for status and task lists.
     """
 
-    __slots__ = ("__weakref__", "alarms", "calls", "length", "strict")
+    __slots__ = ("__weakref__", "strict")
 
     def __init__(self, session: str, opened: Opened, registry: Registry, *, strict: bool = False) -> None:
         super().__init__(session, opened, registry)
         self.strict = strict
-        self.length = 1
-        self.calls = self._opens.calls
-        self.alarms = self._opens.alarms
         for carried in opened.carried:
             self.turns.resume(carried)
         if opened.id:
@@ -73,9 +70,24 @@ class Run(Conversation):
     # -- what the shell asks -------------------------------------------------------------------------------------------------------------
 
     @property
+    def calls(self) -> dict[str, Open]:
+        """The open steps that want an effect, by step id."""
+        return self._opens.calls or {}
+
+    @property
+    def alarms(self) -> dict[str, int]:
+        """Step id to due time, ms."""
+        return self._opens.alarms or {}
+
+    @property
     def progress(self) -> Progress:
         """What the last event fed (or the opening) led to."""
-        return Progress(self._said, self._opens.alarms_set or {}, self._opens.alarms_cleared or [])
+        return Progress(self.turns.said, self._opens.alarms_set or {}, self._opens.alarms_cleared or [])
+
+    @property
+    def length(self) -> int:
+        """How many events were fed, the opening included."""
+        return self._position - self.opened.base + 1
 
     @property
     def quiescent(self) -> bool:
@@ -99,7 +111,7 @@ class Run(Conversation):
     def words(self) -> int:
         """The checksum over the outputs since the last event, that the next event carries."""
         check = 0
-        for _, _, output in self._said:
+        for _, _, output in self.turns.said:
             check = crc32(_words(output), check)
         return check
 
@@ -113,40 +125,31 @@ class Run(Conversation):
 
     # -- what the shell does -------------------------------------------------------------------------------------------------------------
 
-    def feed(self, event: AnyEvent) -> Progress:
-        """Take the next event.
+    def feed(self, event: AnyEvent) -> None:
+        """Take the next event; `progress` tells what it led to.
 
         Raises `NondeterminismError` when the code does not repeat what is on record, and `UndecodableError` when an event makes no sense
-        (a payload that no run wrote); the run is then of no use.
+        (a notice that no errand wrote); the run is then of no use.
         """
-        position = self.opened.base + self.length
         if self.failure is None and event.shape != self._opens.shape():
-            raise NondeterminismError(position, f"{describe(event)}, recorded when other steps were open", self.wanted())
-        self.length += 1
-        self._position = position
-        self._said = []
+            raise NondeterminismError(self._position + 1, f"{describe(event)}, recorded when other steps were open", self.wanted())
+        self._position += 1
         self._opens.begin_event()
+        self.turns.before = self.turns.count
         self.now = max(self.now, event.at)
-        try:
-            self._take(event, position)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise UndecodableError(f"event {position}, {describe(event)}, makes no sense: {type(error).__name__}: {error}") from error
-        return self.progress
-
-    def _take(self, event: AnyEvent, position: int) -> None:
         match event:
             case Heard() | Left():
-                self._arrive(event, self.turns.arrive(event.id, position, event.at))
+                self._arrive(event)
             case Sent():
                 return
             case _ if self.failure is not None:
                 return
             case Memo():
-                self._remember(event, position)
+                self._remember(event)
             case Fired():
-                self._fire(event, position)
+                self._fire(event)
             case Opened():
-                raise NondeterminismError(position, describe(event), self.wanted())
+                raise NondeterminismError(self._position, describe(event), self.wanted())
         self._pump()
         self._settle()
 
@@ -166,20 +169,24 @@ class Run(Conversation):
 
     # -- events --------------------------------------------------------------------------------------------------------------------------
 
-    def _arrive(self, event: Heard | Left, turn: Turn) -> None:
+    def _arrive(self, event: Heard | Left) -> None:
+        turn = self.turns.arrive(event.id, self._position, event.at)
         if self.failure is not None or self.ended:
             return
-        if isinstance(event, Heard) and event.type == "cancel":
-            self.cancelled = True
-            self._end()
-        else:
-            self._inbox.put(event, turn)
+        if isinstance(event, Heard):
+            if event.type == "cancel":
+                self.cancelled = True
+                self._end()
+                return
+            if event.type == "errand" and not isinstance(event.payload.get("errand"), str):
+                raise UndecodableError(f"event {self._position}, {describe(event)}, makes no sense: it names no errand")
+        self._inbox.put(event, turn)
 
-    def _remember(self, memo: Memo, position: int) -> None:
+    def _remember(self, memo: Memo) -> None:
         step = self.calls.get(memo.step)
         if step is None or step.name != memo.name or (self.strict and step.hash != memo.hash):
             arguments = " with other arguments" if step is not None and step.name == memo.name else ""
-            raise NondeterminismError(position, describe(memo) + arguments, self.wanted())
+            raise NondeterminismError(self._position, describe(memo) + arguments, self.wanted())
         value: Any = None
         error: BaseException | None = None
         if memo.error is not None:
@@ -188,7 +195,7 @@ class Run(Conversation):
             try:
                 value = self._read_memo(step, memo)
             except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-                raise NondeterminismError(position, f"{describe(memo)}, whose value does not fit ({wrong})", self.wanted()) from None
+                raise NondeterminismError(self._position, f"{describe(memo)}, whose value does not fit ({wrong})", self.wanted()) from None
             except WorkflowError as wrong:
                 self._fail(wrong)
                 return
@@ -209,16 +216,18 @@ class Run(Conversation):
             case _:
                 return msgspec.msgpack.decode(memo.value)
 
-    def _fire(self, fired: Fired, position: int) -> None:
+    def _fire(self, fired: Fired) -> None:
         step = self._opens.steps.get(fired.step)
         if step is None or fired.step not in self.alarms:
-            raise NondeterminismError(position, describe(fired), self.wanted())
+            raise NondeterminismError(self._position, describe(fired), self.wanted())
         self._shut(step)
         self._ready.append((step.branch, Silence() if step.kind == "listen" else None, None))
 
     def _settle(self) -> None:
         if self.failure is not None:
-            self.calls.clear()
+            self._opens.calls = None
             self.restart = None
-        if self.turns.open and self.quiescent:
-            self.turns.settle(self.prompt, ended=self.ended, failed=self.failure is not None)
+        if self.turns.open and self.restart is None:
+            prompt = self.prompt
+            if prompt is not None or self._opens.calls is None:
+                self.turns.settle(prompt, ended=self.ended, failed=self.failure is not None)

@@ -30,7 +30,7 @@ class Step(msgspec.Struct, frozen=True):
     """What a conversation waits for."""
 
 
-class ListenStep(Step, frozen=True):
+class ListenStep(Step, frozen=True, gc=False):
     """The next input of one of `types`; `listen` says how the caller can speak, `timeout` (seconds) how long it is waited for."""
 
     types: frozenset[str]

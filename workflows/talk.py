@@ -89,10 +89,11 @@ class Talk:
         opened: the recorded facts of the opening.
     """
 
-    __slots__ = ("_opened", "_run")
+    __slots__ = ("_opened", "_run", "_timeout")
 
     def __init__(self, run: "Conversation") -> None:
         self._run = run
+        self._timeout = PHONE_TIMEOUT if run.opened.facts.get("owns_timeouts") else None
         self._opened: Opening | None = None
 
     # -- what is known ---------------------------------------------------------------------------------------------------------------------
@@ -153,14 +154,16 @@ class Talk:
         `tries` counts the prompts in all. `timeout` is in seconds; by default 5 where the channel keeps time-outs itself (the phone),
         none elsewhere. Raises `NoAnswer` or `NotUnderstood`, by what happened last.
         """
-        for left in range(tries - 1, -1, -1):
+        if tries < 1:
+            raise ArgumentsError(f"ask(tries={tries}): it takes at least one try")
+        while True:
             self.say(prompt)
             try:
                 return _understand(listen, await trap(self._listening(listen, timeout)))
             except (NoAnswer, NotUnderstood):
-                if not left:
+                tries -= 1
+                if not tries:
                     raise
-        raise ArgumentsError(f"ask(tries={tries}): it takes at least one try")
 
     async def listen(self, listen: Listen[T], *, timeout: float | None = None) -> T:
         """Hear one answer. Raises `NoAnswer`, `NotUnderstood` or `CallerLeft`."""
@@ -190,7 +193,7 @@ class Talk:
         """Take a message of at most `seconds`; on a text channel, the next text. Raises `NoAnswer` when nothing was recorded."""
         if prompt is not None:
             self.say(prompt)
-        match await trap(ListenStep(RECORDED, Message(seconds), self._patience(None))):
+        match await trap(ListenStep(RECORDED, Message(seconds), self._timeout)):
             case Recording() as recording:
                 return recording
             case Heard(text=text) if text.strip():
@@ -268,12 +271,7 @@ class Talk:
     def _listening(self, listen: Listen[Any], timeout: float | None) -> ListenStep:
         if not isinstance(listen, AnyListen):
             raise ArgumentsError(f"{listen!r} is no listen; take Words(), Digits(n), Choice({{…}}), YesNo() or Intents({{…}})")
-        return ListenStep(DIGITS, listen, self._patience(timeout))
-
-    def _patience(self, timeout: float | None) -> float | None:
-        if timeout is not None:
-            return timeout
-        return PHONE_TIMEOUT if self._run.opened.facts.get("owns_timeouts") else None
+        return ListenStep(DIGITS, listen, self._timeout if timeout is None else timeout)
 
 
 def _understand(listen: Listen[T], heard: Heard | Silence) -> T:

@@ -41,43 +41,50 @@ class Answer(msgspec.Struct, frozen=True):
     offset: int = 0
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False, gc=False):
     """One inbound on its way through a run; `start` and `end` bound its answer in the log of outputs."""
 
-    __slots__ = ("at", "consumed", "end", "ended", "id", "number", "prompt", "secret", "start", "state")
-
-    def __init__(self, id_: str, number: int, at: int, start: int) -> None:
-        self.id = id_
-        self.number = number
-        self.at = at
-        self.start = start
-        self.end: int | None = None
-        self.state: State = "running"
-        self.prompt: Prompt | None = None
-        self.ended = False
-        self.consumed = False
-        self.secret = False
+    id: str
+    number: int
+    at: int
+    start: int
+    end: int | None = None
+    state: State = "running"
+    prompt: Prompt | None = None
+    ended: bool = False
+    consumed: bool = False
 
 
 class Turns:
     """All turns that a run remembers, and the log of what was said in them.
 
     Attributes:
-        ids: every dedupe id on record, with the time of its arrival, ms.
         last: the last turns by dedupe id, oldest first.
         current: the turn consumed last.
+        open: those still to be answered.
+        count: how many outputs were said so far. `before`: how many of them before the last event.
     """
 
-    __slots__ = ("_base", "_log", "_most", "_open", "current", "ids", "last")
+    __slots__ = ("_forgotten", "_log", "_most", "before", "count", "current", "last", "open")
 
     def __init__(self) -> None:
-        self.ids: dict[str, int] = {}
         self.last: dict[str, Turn] = {}
         self.current: Turn | None = None
-        self._open: list[Turn] = []
+        self.open: list[Turn] | tuple[()] = ()
+        self.count = 0
+        self._forgotten: dict[str, int] | None = None
         self._log: list[Said] = []
-        self._base = 0
+        self.before = 0
         self._most = KEPT_TURNS
+
+    def __contains__(self, id_: str) -> bool:
+        """Whether an inbound of that dedupe id is on record."""
+        return id_ in self.last or (self._forgotten is not None and id_ in self._forgotten)
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """Every dedupe id on record, with the time of its arrival, ms; those that still have their turns come last."""
+        return {**(self._forgotten or {}), **{id_: turn.at for id_, turn in self.last.items()}}
 
     def arrive(self, id_: str, number: int, at: int) -> Turn:
         """An inbound is on record.
@@ -86,13 +93,15 @@ class Turns:
         """
         turn = self.last.get(id_)
         if turn is None:
-            turn = self.last[id_] = Turn(id_, number, at, self._end)
-            self.ids[id_] = at
+            turn = self.last[id_] = Turn(id_, number, at, self.count)
         elif turn is self.current and turn.state == "answered":
             turn.end, turn.state = None, "running"
-        elif turn.end is not None or turn in self._open:
+        elif turn.end is not None or turn in self.open:
             return turn
-        self._open.append(turn)
+        if self.open:
+            self.open.append(turn)
+        else:
+            self.open = [turn]
         return turn
 
     @property
@@ -106,11 +115,10 @@ class Turns:
             return
         before, self.current = self.current, turn
         if before is not None and before.end is None:
-            self._close(before, "answered", prompt, ended=False)
-            self._open.remove(before)
+            self._answer_early(before, prompt)
         turn.consumed = True
         if turn.end is None:
-            turn.start = self._end
+            turn.start = self.count
 
     def welcome(self, turn: Turn) -> None:
         """The caller came back unheard: the answer is what was said since they did."""
@@ -121,33 +129,34 @@ class Turns:
     def drop(self, turn: Turn) -> None:
         """The run has no use for the inbound: it is answered with nothing."""
         if turn.end is None:
-            self._close(turn, "answered", None, ended=False)
-            self._open.remove(turn)
+            self._answer_early(turn, None)
         turn.consumed = True
 
-    def say(self, said: Said) -> None:
-        """Something was said."""
-        self._log.append(said)
+    def say(self, position: int, output: Output) -> None:
+        """Something was said upon the event at that position."""
+        self._log.append((position, self.count - self.before, output))
+        self.count += 1
+
+    @property
+    def said(self) -> list[Said]:
+        """What was said upon the last event."""
+        return self._log[self.before - self._base :]
 
     def settle(self, prompt: Prompt | None, *, ended: bool, failed: bool) -> None:
         """The run is quiescent: every open turn gets its answer."""
-        for turn in self._open:
+        for turn in self.open:
             state: State = "failed" if failed else "answered" if turn.consumed else "ended" if ended else "kept"
             self._close(turn, state, prompt, ended=ended)
-        self._open.clear()
+        self.open = ()
         if len(self.last) > self._most:
             self._trim()
 
-    @property
-    def open(self) -> bool:
-        """Whether anybody is still to be answered."""
-        return bool(self._open)
-
     def answer(self, turn: Turn, offset: int = 0, *, whole: bool = True) -> Answer:
         """The answer to a turn from `offset` on; not `whole`: with all that was said since, in whatever later turn."""
-        start = max(turn.start + offset, self._base)
-        end = turn.end if whole and turn.end is not None else self._end
-        said = tuple(self._log[start - self._base : max(end - self._base, 0)])
+        base = self._base
+        start = max(turn.start + offset, base)
+        end = turn.end if whole and turn.end is not None else self.count
+        said = tuple(self._log[start - base : max(end - base, 0)])
         return Answer(turn.number, said, turn.state, turn.prompt, turn.ended, start - turn.start)
 
     def carry(self, now: int) -> list[Carried]:
@@ -168,29 +177,44 @@ class Turns:
 
     def resume(self, carried: Carried) -> None:
         """Take a dedupe id over from the generation before."""
-        self.ids[carried.id] = carried.at
         if carried.state == "handled":
+            self._forget(carried.id, carried.at)
             return
-        turn = self.last[carried.id] = Turn(carried.id, carried.turn, carried.at, self._end)
+        turn = self.last[carried.id] = Turn(carried.id, carried.turn, carried.at, self.count)
         turn.consumed = carried.state != "queued"
         turn.prompt = carried.prompt
         self._log.extend(carried.outputs or ())
+        self.count = self.before = len(self._log)
         if carried.state == "done" or carried.kept:
-            turn.end = self._end
+            turn.end = self.count
             turn.state = "kept" if carried.kept else "answered"
         elif carried.state == "open":
-            self._open.append(turn)
+            self.open = [*self.open, turn]
             self.current = turn
 
     @property
-    def _end(self) -> int:
-        return self._base + len(self._log)
+    def _base(self) -> int:
+        """How many outputs have been forgotten."""
+        return self.count - len(self._log)
+
+    def _answer_early(self, turn: Turn, prompt: Prompt | None) -> None:
+        """An open turn gets its answer before the run is quiescent."""
+        assert self.open
+        self._close(turn, "answered", prompt, ended=False)
+        self.open.remove(turn)
+
+    def _forget(self, id_: str, at: int) -> None:
+        """Know an inbound by its id alone."""
+        if self._forgotten is None:
+            self._forgotten = {}
+        self._forgotten[id_] = at
 
     def _close(self, turn: Turn, state: State, prompt: Prompt | None, *, ended: bool) -> None:
-        turn.end = self._end
+        turn.end = self.count
         turn.state = state
         turn.prompt = prompt
-        turn.ended = ended
+        if ended:
+            turn.ended = True
         if not turn.consumed:  # whatever was said while it waited was said to others
             turn.start = turn.end
 
@@ -199,8 +223,8 @@ class Turns:
         answered = [turn for turn in self.last.values() if turn.consumed and turn.end is not None and turn is not self.current]
         for turn in answered[:-KEPT_TURNS]:
             del self.last[turn.id]
+            self._forget(turn.id, turn.at)
         self._most = len(self.last) + KEPT_TURNS
         kept = answered[-KEPT_TURNS:] if self.current is None else [*answered[-KEPT_TURNS:], self.current]
-        start = max(min([turn.start for turn in kept], default=self._end), self._base)
-        del self._log[: start - self._base]
-        self._base = start
+        start = min([self.before, *(turn.start for turn in kept)])
+        del self._log[: max(start - self._base, 0)]

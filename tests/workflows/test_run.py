@@ -5,6 +5,7 @@ import gc
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -296,7 +297,7 @@ def test_a_payload_that_no_run_wrote_is_refused() -> None:
         await talk.next(ErrandDone)
 
     run = BareRun(waiting, evict=False)
-    with pytest.raises(UndecodableError, match=r"event 1, an input \(errand\), makes no sense: KeyError"):
+    with pytest.raises(UndecodableError, match=r"event 1, an input \(errand\), makes no sense: it names no errand"):
         run.hear("errand", {"no": "errand"})
 
 
@@ -349,6 +350,28 @@ def test_an_effect_whose_type_cannot_be_read_is_a_bug_of_the_code_and_not_of_the
     failure = run.run.failure
     assert failure is not None
     assert "return type of effect odd" in failure.text
+
+
+def test_a_result_whose_own_type_chokes_on_it_is_a_bug_of_the_code_and_not_of_the_record() -> None:
+    @dataclass
+    class Odd:
+        place: str
+
+        def __post_init__(self) -> None:
+            raise LookupError("no such place")
+
+    @effect
+    async def find(name: str) -> Odd: ...  # type: ignore[empty-body]  # a declaration
+
+    @workflow
+    async def asking(talk: Talk) -> None:
+        await talk.call(find, "x")
+
+    run = BareRun(asking)
+    run.memo("find", {"place": "Inari"})
+    failure = run.run.failure
+    assert failure is not None
+    assert failure.text == "what effect find returned cannot be read: its type raises LookupError: no such place"
 
 
 @pytest.mark.parametrize(

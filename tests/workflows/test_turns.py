@@ -184,19 +184,6 @@ def test_an_offset_leaves_out_what_was_collected() -> None:
     assert run.answer("opening", 2) == ("answered", [])
 
 
-def test_secret_digits_mark_their_turn() -> None:
-    @workflow
-    async def pin(talk: Talk) -> None:
-        await talk.ask("PIN?", Digits(4, secret=True))
-        await talk.ask("Amount?", Digits(4))
-
-    run = BareRun(pin)
-    run.press("1234", id_="pin")
-    run.press("1000", id_="amount")
-    assert run.run.turns.last["pin"].secret
-    assert not run.run.turns.last["amount"].secret
-
-
 def test_the_last_answers_are_kept_and_the_older_forgotten() -> None:
     run = BareRun(echo)
     for index in range(100):
