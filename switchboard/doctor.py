@@ -6,7 +6,7 @@ import shlex
 import stat
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +78,10 @@ async def examine(config: Path | None, data: Path | None, *, repair: bool = Fals
     return all(finding.status != "bad" for finding in findings)
 
 
-def _named(sessions: Sequence[str]) -> str:
+def _named(sessions: Collection[str]) -> str:
     """How many sessions, and some of their keys."""
-    some = ", ".join(map(show.clean, sessions[:_EXAMPLES])) + (", …" if len(sessions) > _EXAMPLES else "")
-    return f"{len(sessions):,} {'session' if len(sessions) == 1 else 'sessions'} ({some})"
+    some = ", ".join(map(show.clean, sorted(sessions)[:_EXAMPLES])) + (", …" if len(sessions) > _EXAMPLES else "")
+    return f"{show.count(len(sessions), 'session')} ({some})"
 
 
 async def _look(config: Path | None, data: Path | None, *, repair: bool) -> AsyncGenerator[Finding, None]:
@@ -182,18 +182,18 @@ async def _look_at_sessions(history: History, sessions: Sequence[str], *, repair
             "warn",
             f"{_named(found.left_alone)} taken over more than {TAKE_OVERS} times without progress: what is owed there may be what kills "
             "servers, so they let it be",
-            f"mend that, then: switchboard sessions resume {shlex.quote(found.left_alone[0])}",
+            f"mend that, then: switchboard sessions resume {shlex.quote(min(found.left_alone))}",
         )
     if found.overdue:
         yield Finding(
             "overdue",
             "warn",
-            f"{_named(sorted(found.overdue))} with work or an alarm that no server has seen to for {found.waiting_ms / 1000:,.0f} s",
+            f"{_named(found.overdue)} with work or an alarm that no server has seen to for {found.waiting_ms / 1000:,.0f} s",
             "start a server: switchboard serve",
         )
     if found.broken:
         text = f"{_named(found.broken)} with something outstanding that the code here cannot carry on"
-        yield Finding("broken", "warn", text, f"see why: switchboard replay {shlex.quote(found.broken[0])}")
+        yield Finding("broken", "warn", text, f"see why: switchboard replay {shlex.quote(min(found.broken))}")
     for kind, told in _FAULTS.items():
         faults = [fault for fault in found.faults if fault.kind == kind]
         if faults:

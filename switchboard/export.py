@@ -50,7 +50,7 @@ async def export_all(settings: Settings, output: Path) -> None:
                     hidden += bool(redacted.hidden)
                     cut += bool(redacted.left_out)
                 step()
-    console.print(f"{written:,} {'history' if written == 1 else 'histories'} in {output}, {hidden:,} with hidden inputs.")
+    console.print(f"{show.count(written, 'history', 'histories')} in {output}, {hidden:,} with hidden inputs.")
     if cut:
         console.print(
             f"{cut:,} of them {'ends' if cut == 1 else 'end'} early: at what depends on a secret, or at what the code here does not repeat."
@@ -64,7 +64,7 @@ def _write(path: Path, session: str, elements: list[bytes], registry: Registry) 
 
 
 def _told(redacted: Redacted) -> str:
-    parts = [f"{len(redacted.elements)} events"]
+    parts = [show.count(len(redacted.elements), "event")]
     if redacted.hidden:
         parts.append(f"the input at {', '.join(map(str, redacted.hidden))} hidden")
     if redacted.left_out:

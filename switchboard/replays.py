@@ -110,14 +110,16 @@ def _sum_up(tally: Tally, *, as_json: bool) -> bool:
         _tell_trouble(trouble)
     few = f"{tally.differing} {'differs' if tally.differing == 1 else 'differ'} from what is on record"
     end = f"{few}. `switchboard replay` with one of them tells more." if tally.differing else "every step as on record."
-    console.print(f"{_count(tally.histories, 'history', 'histories')} replayed: {end}", style="red" if tally.differing else "green")
+    console.print(f"{show.count(tally.histories, 'history', 'histories')} replayed: {end}", style="red" if tally.differing else "green")
     return not tally.differing
 
 
 def _tell_trouble(trouble: Trouble) -> None:
     console, example = show.console(), trouble.example
     at = f" at event {example.position}" if example.position is not None else ""
-    console.print(Text.assemble((show.clean(example.workflow), "bold"), " ", (example.outcome, "red"), f" {_count(trouble.count, 'time')}"))
+    console.print(
+        Text.assemble((show.clean(example.workflow), "bold"), " ", (example.outcome, "red"), f" {show.count(trouble.count, 'time')}")
+    )
     console.print(f"  example    {show.clean(example.name)}{at}")
     if example.outcome == "diverged":
         console.print(f"  on record  {show.clean(example.recorded)}")
@@ -127,10 +129,6 @@ def _tell_trouble(trouble: Trouble) -> None:
         if example.wanted:
             console.print(f"  where      {show.clean(example.wanted)}")
     console.print()
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 # -- one ----------------------------------------------------------------------------------------------------------------------------------
@@ -171,4 +169,6 @@ def _tell(seen: Replay) -> None:
             for line in show.difference(seen):
                 console.print(line)
         case state:
-            console.print(f"{name}: {len(seen.moments)} events replayed, every step as on record; it is {state}.", style="green")
+            console.print(
+                f"{name}: {show.count(len(seen.moments), 'event')} replayed, every step as on record; it is {state}.", style="green"
+            )

@@ -24,13 +24,19 @@ _WIDE: Final = 1_000
 
 
 def console() -> Console:
-    """Where commands write: plain text, in colours where a terminal shows them and NO_COLOR is not set."""
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+    """Where commands write: plain text, in colours where a terminal shows them and NO_COLOR is not set, cut into lines only there."""
+    terminal = sys.stdout.isatty()
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=not terminal, width=None if terminal else _WIDE)
 
 
 def write_json(value: object) -> None:
     """Write one JSON document."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=repr), indent=2).decode() + "\n")
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """A number of things: `1 event`, `2 events`."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def clean(text: str) -> str:

@@ -78,7 +78,6 @@ async def survey(history: History, sessions: Sequence[str], registry: Registry, 
             await _look_twice(history, registry, session, indexes, found)
         for _ in stored:
             step()
-    found.left_alone.sort()
     return found
 
 
