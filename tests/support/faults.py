@@ -17,14 +17,12 @@ T = TypeVar("T")
 Fault = Literal["", "call lost", "reply lost", "late"]
 """The call never reaches the store; it does, but its reply is lost; it is given up and reaches the store afterwards."""
 
-LATE_SECONDS = 0.3
-
 
 class Line(MemoryHistory):
     """A node's line to the store. Each call takes one turn of the loop there and one back, or `delay()` seconds each way.
 
     `calls` are the kinds of calls made; `faults` what befalls the next ones, in order, `mishap()` what befalls all
-    others; `down`: all are lost. What comes on record is added to `written`; `takeovers` are how often a session became this node's. `before` and `after` are
+    others; `late` how many seconds the late ones are late; `down`: all are lost. What comes on record is added to `written`; `takeovers` are how often a session became this node's. `before` and `after` are
     called with a call's number when it is about to reach the store and when its reply is about to leave.
     """
 
@@ -38,18 +36,19 @@ class Line(MemoryHistory):
         self._written = written
         self.faults: deque[Fault] = deque()
         self.mishap: Callable[[], Fault] = lambda: ""
+        self.late: Callable[[], float] = lambda: 0.3
         self.down = False
         self.delay: Callable[[], float] | None = None
         self.before: Callable[[int], None] = lambda number: None
         self.after: Callable[[int], None] = lambda number: None
-        self._network = world.process(f"network of {boot}")
+        self._network = world.network
 
     async def carry(self, script: Callable[[], T]) -> T:
         number = len(self.calls) - 1
         fault: Fault = "call lost" if self.down else self.faults.popleft() if self.faults else self.mishap()
         await self._travel()
         if fault == "late":
-            self._network.call(self._network.call_later, LATE_SECONDS, script)
+            self._network.call(self._network.call_later, self.late(), script)
         if fault in ("call lost", "late"):
             raise StoreError(f"call {number} was lost")
         self.before(number)

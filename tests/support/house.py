@@ -11,7 +11,7 @@ from typing import Any
 from support.faults import Line
 from support.virtual_time import START, World
 
-from handlers.alarms import Alarms
+from handlers.alarms import AHEAD_MS, Alarms
 from handlers.effects import Effects
 from handlers.errors import StoreError
 from handlers.handler import House
@@ -39,7 +39,7 @@ class Node:
         self.town = town
         self.name = name
         self.process = town.world.process(name)
-        self.line = Line(town.store, name, town.world, town.log)
+        self.line = town.line(name)
         rng = Random(f"{town.seed}/{name}")
         alarms = Alarms(self.line, self)
         self.house = House(self.line, Registry(workflows), Effects(bodies, rng), self, alarms, idle, rng=rng)
@@ -125,7 +125,7 @@ class Node:
     async def _sweep(self) -> None:
         """As the sweeper does, but only where there is something to be found."""
         while True:
-            for partition in sorted({partition_of(session) for session in self.town.indexed()}):
+            for partition in self.town.overdue():
                 with suppress(StoreError):
                     await self.sweeper.sweep_partition(partition)
             await asyncio.sleep(PERIOD_SECONDS * self.house.rng.uniform(0.9, 1.1))
@@ -154,6 +154,10 @@ class Town:
         self._workflows = list(workflows)
         self._bodies = bodies or {}
         self._idle = idle
+
+    def line(self, name: str) -> Line:
+        """A way to the store."""
+        return Line(self.store, name, self.world, self.log)
 
     def node(self, name: str, workflows: Iterable[Any] | None = None, bodies: Bodies | None = None) -> Node:
         node = Node(self, name, self._workflows if workflows is None else workflows, self._bodies | (bodies or {}), self._idle)
@@ -185,6 +189,15 @@ class Town:
     def indexed(self) -> set[str]:
         """The sessions that are in an index."""
         return {*self.pending, *(member.rpartition(" ")[0] for member in self.due)}
+
+    def overdue(self) -> list[int]:
+        """The partitions in which a sweep finds something."""
+        now = self.world.now()
+        return [
+            number
+            for number, index in sorted(self.store.partitions.items())
+            if any(at < now for at in index.pending.values()) or any(at <= now + AHEAD_MS for at in index.due.values())
+        ]
 
     def events(self, session: str = SESSION) -> list[AnyEvent]:
         stored = self.store.histories.get(session)

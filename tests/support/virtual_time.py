@@ -93,7 +93,15 @@ class World:
         self.before_step: Callable[[], None] = lambda: None
         self._rng = None if seed is None else Random(seed)
         self._processes: list[Process] = []
-        self._dead: list[Process] = []
+        self._all: list[Process] = []
+        self._network: Process | None = None
+
+    @property
+    def network(self) -> Process:
+        """What carries on when whoever called is gone."""
+        if self._network is None:
+            self._network = self.process("network")
+        return self._network
 
     def now(self) -> int:
         """The wall clock, ms since the epoch; it may be set, by `skew` seconds."""
@@ -102,19 +110,30 @@ class World:
     def process(self, name: str) -> Process:
         process = Process(self, name)
         self._processes.append(process)
+        self._all.append(process)
         return process
 
     def kill(self, process: Process) -> None:
         """End a process in the middle of whatever it does."""
         if not process.dead:
             process.dead = True
+            if process in self._processes:
+                self._processes.remove(process)
+
+    def freeze(self, process: Process) -> None:
+        """Let a process stand still while time goes on, as a machine does that is short of memory."""
+        if process in self._processes:
             self._processes.remove(process)
-            self._dead.append(process)
+
+    def thaw(self, process: Process) -> None:
+        """Let it go on; all its timers may have come meanwhile."""
+        if not process.dead and process not in self._processes:
+            self._processes.append(process)
 
     def step(self) -> bool:
         """Let one process run one callback, or time jump to the next timer; False if nothing will ever happen again."""
         self.before_step()
-        ready = [process for process in self._processes if process.ready]
+        ready = [process for process in self._processes if process._ready and process.ready]
         if not ready:
             timers = [when for process in self._processes if (when := process.next_timer) is not None]
             if not timers:
@@ -123,10 +142,12 @@ class World:
             for process in self._processes:
                 process.ring()
             return True
-        process = ready[0] if self._rng is None else self._rng.choice(ready)
         if self._rng is None:  # take turns
+            process = ready[0]
             self._processes.remove(process)
             self._processes.append(process)
+        else:
+            process = ready[0] if len(ready) == 1 else self._rng.choice(ready)
         process.step()
         return True
 
@@ -152,8 +173,8 @@ class World:
     @property
     def errors(self) -> list[dict[str, Any]]:
         """What was raised where nobody caught it, in processes that live."""
-        return [error for process in self._processes for error in process.errors]
+        return [error for process in self._all if not process.dead for error in process.errors]
 
     def close(self) -> None:
-        for process in (*self._processes, *self._dead):
+        for process in self._all:
             process.bury()
