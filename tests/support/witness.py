@@ -364,8 +364,8 @@ class Knowledge:
             run.opened.gen,
             dict(run.turns.ids),
             {turn.id: run.turns.answer(turn).said for turn in answered},
-            {event.id for event, _ in inbox.items} | ({inbox.left.id} if inbox.left is not None else set()),
-            {errand.id for errand in inbox.errands.values() if errand.state != "starting"},
+            {event.id for event in inbox.events} | ({inbox.left.id} if inbox.left is not None else set()),
+            {errand.id for errand in run.errands.values() if errand.state != "starting"},
             run.ended,
         )
 
