@@ -1,13 +1,20 @@
 """The command `replay`, on sessions and on files, one and many."""
 
 import json
+import os
+import pty
+import random
 import re
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 import redis
-from support.commands import FOREIGN, Shop, history_key
+from support.commands import FOREIGN, SWITCHBOARD, Shop, history_key
 from support.shop import BUG, FIRED, LONGER, PIN, SHOP, TEA, price
+
+from switchboard.settings import ENVIRONMENT
 
 
 def test_a_replay_of_the_same_code_is_fine_and_touches_nothing(shop: Shop, valkey: redis.Redis) -> None:
@@ -177,3 +184,55 @@ def test_a_file_that_holds_no_histories_is_one_sentence(shop: Shop, name: str, t
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"Error: {told}")
     assert done.stderr.count("\n") == 1
+
+
+def test_sessions_that_change_or_vanish_meanwhile_are_no_trouble(shop: Shop, valkey: redis.Redis) -> None:
+    session = "phone:CA0"
+    shop.record(session, PIN, TEA, price)
+    (stored,) = [valkey.lrange(history_key(session), 0, -1)]
+    names = [f"phone:{number}" for number in range(400)]
+
+    def put(name: str, length: int) -> None:
+        with valkey.pipeline() as pipe:
+            pipe.delete(history_key(name))
+            pipe.rpush(history_key(name), *stored[:length])
+            pipe.execute()
+
+    for name in names:
+        put(name, 4)
+    stop = threading.Event()
+
+    def churn() -> None:
+        rng = random.Random(1)
+        while not stop.is_set():
+            name = rng.choice(names)
+            valkey.delete(history_key(name)) if rng.random() < 0.5 else put(name, rng.randint(1, 4))
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        done = shop.run("replay", "--all", "--json")
+    finally:
+        stop.set()
+        thread.join()
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert 100 < told["histories"] == told["workflows"]["corner:shop"]["same"]
+
+
+def test_how_far_it_has_come_is_shown_on_a_terminal_only_and_apart_from_the_result(shop: Shop) -> None:
+    shop.record("phone:CA1", PIN)
+    main, side = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    done = subprocess.run(
+        [SWITCHBOARD, "replay", "--all"],
+        cwd=shop.folder, env=environment | {"REDIS_URL": shop.url or "", "TERM": "xterm"}, stdout=subprocess.PIPE, stderr=side, check=True,
+    )  # fmt: skip
+    os.close(side)
+    shown = os.read(main, 100_000).decode()
+    os.close(main)
+    assert "Replaying" in shown
+    assert "1/1" in shown
+    assert "Replaying" not in done.stdout.decode()
+    assert b"1 history replayed: every step as on record." in done.stdout
+    assert shop.run("replay", "--all").stderr == ""
