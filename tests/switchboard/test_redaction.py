@@ -169,3 +169,10 @@ def test_hiding_twice_changes_nothing(tmp_path: Path) -> None:
     registry = write_shop(tmp_path, CALLED)
     once = redact(S, record(registry, S, PIN, TEA, price, FIRED), registry)
     assert redact(S, list(once.elements), registry) == once
+
+
+def test_an_alarm_that_only_the_secret_sets_ends_the_history_before_it_fires(tmp_path: Path) -> None:
+    code = SPOKEN.replace('"1 for tea, 2 for coffee", Digits(1)', '"1 or 2", Digits(1), timeout=5 if pin == "4711" else None, tries=1')
+    found, seen = redacted(tmp_path, code, PIN, (FIRED[0], ("1",)))
+    assert (found.hidden, found.left_out, found.why) == ((1,), 1, "what follows depends on what is hidden")
+    assert seen.state == "running"
