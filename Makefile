@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run call test check tests proof simulation bench format lock clean
+.PHONY: run call test check tests proof simulation teeth bench format lock clean
 
 run: $(STAMP)
 	@$(BIN)/switchboard serve
@@ -29,6 +29,9 @@ proof: $(STAMP)
 
 simulation: $(STAMP)
 	@PYTHONPATH=.:tests $(BIN)/python -m support.simulation $(SEED)
+
+teeth: $(STAMP)
+	$(BIN)/python -m pytest -n 2 -m proof --timeout 1200 tests/scenarios/test_teeth.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(if $(FULL),--full)

@@ -36,6 +36,9 @@ WORKFLOWS = (butler, task)
 TROUBLED_SECONDS = 30.0
 """How long everything goes wrong; after that nothing does, and all must come to a good end."""
 
+TROUBLES = ("kill", "down", "clock", "effects", "drain", "freeze")
+LOSSES = ("forget", "night")
+
 CALM_SECONDS = 120.0
 """How long that end may take: leases run out, sweeps come round, handlers leave memory."""
 
@@ -95,9 +98,10 @@ class Simulation:
         self.town = WatchedTown(self.witness, seed=seed, idle=rng.choice([0.05, 0.5, 5.0]))
         self.world = self.town.world
         self.outside = self.world.process("outside")
-        self.seconds = rng.choice([0.0, 0.3, 1.0])
+        self.seconds = rng.choice([0.3, 1.0] if self.lossy else [0.0, 0.3, 1.0])
         self.callers = [self._caller(number) for number in range(1 if self.daring else rng.randint(1, 2))]
         self._calm = False
+        self._talking = len(self.callers)
         self._severity = rng.choice([0.0, 0.01, 0.03, 0.1, 0.2])
         self._slow = rng.choice([0.0, 0.02, 0.1])
         self._boots = 0
@@ -165,11 +169,12 @@ class Simulation:
         self.nodes[self.nodes.index(node)] = self._node()
 
     async def _troubles(self) -> None:
-        kinds = ["kill", "kill", "down", "clock", "effects", "drain", "freeze", "nothing"]
+        kinds = [*TROUBLES, *(LOSSES if self.lossy else ())]
+        kinds = self.rng.sample(kinds, self.rng.randint(1, len(kinds)))  # a few at a time find more than always all
         if self.lossy:
-            kinds += ["failover", "failover", "failover", "forget", "night"]
-        while self.world.time < TROUBLED_SECONDS:
-            await asyncio.sleep(self.rng.uniform(0.0, 2.0))
+            kinds += ["failover", "failover"]
+        while self.world.time < TROUBLED_SECONDS and self._talking:
+            await asyncio.sleep(self.rng.uniform(0.0, 1.0 if self.lossy else 2.0))
             await self._trouble(self.rng.choice(kinds), self.rng.choice(self.nodes))
         self._calm = True
         self.seconds = 0.1
@@ -208,6 +213,9 @@ class Simulation:
                 backup = self.town.backup()
                 await asyncio.sleep(rng.choice([0.02, 0.1, 0.5, 3.0]))
                 self._fail_over(backup)
+                caller = rng.choice(self.callers)
+                if caller.inputs:  # who is told now what was lost?
+                    await self._try(caller, caller.inputs[list(caller.inputs)[-1]], 1.0)
             case "forget":
                 node.process.spawn(_forget(node, rng.choice(self.callers).session))
             case "night":
@@ -234,9 +242,10 @@ class Simulation:
         await asyncio.sleep(rng.random())
         await self._say(caller, "open", "")
         for number in range(rng.randint(2, 9)):
-            await self._order(caller, f"{number}")
-            if rng.random() < 0.3:
-                await self._repeat(caller, rng.choice(list(caller.inputs)))
+            id_ = str(number)
+            await self._order(caller, id_)
+            if rng.random() < (0.6 if self.lossy else 0.3):
+                await self._repeat(caller, rng.choice([id_, *caller.inputs] if rng.random() < 0.5 else [id_]))
             await asyncio.sleep(rng.choice([0.0, 0.0, 0.2, 2.0]))
         if caller.daring:
             await self._dare(caller)
@@ -244,20 +253,24 @@ class Simulation:
             await self._leave(caller)
         else:
             await self._say(caller, "bye", "bye")
+        self._talking -= 1
 
     async def _order(self, caller: Caller, id_: str) -> None:
         """Give an order, and hear what is said to it, or have no patience."""
         rng = self.rng
-        if caller.connection is not None and rng.random() < 0.2:
+        reconnects = caller.connection is not None and rng.random() < 0.3
+        if reconnects:
+            if rng.random() < 0.3:
+                await self._leave(caller)
             caller.connection += 1
-            if rng.random() < 0.5:
-                await self._insist(caller, self._leaving(caller, caller.connection - 1))
         elif caller.reopens and rng.random() < 0.1:
             await self._say(caller, id_, "bye")
             return
         verb = rng.choice(("look", "nap", "wait", "burn") if self.daring else VERBS + IMPATIENT)
         what = rng.choice(["0.2", "3.0"]) if verb in ("nap", "doze") else rng.choice(["cat", "ox"])
         await self._say(caller, id_, f"{verb} {what}")
+        if reconnects and rng.random() < 0.7:
+            await self._insist(caller, self._leaving(caller, caller.connection - 1))  # the end of the old connection is late
         if rng.random() < 0.7:
             await self._listen(caller, id_)
 
@@ -304,32 +317,34 @@ class Simulation:
         """Hear the rest of a turn."""
         offset = len(caller.answers[id_].said)
         while not caller.answers[id_].ended:
-            answer = await self._reach(
-                caller, lambda reply, offset=offset: Collect(caller.session, id_, offset, reply), lambda answer: None, 10.0
-            )
+            answer = await self._reach(lambda reply, offset=offset: Collect(caller.session, id_, offset, reply), lambda answer: None, 10.0)
             if answer is not None and (answer.prompt is not None or answer.ended or answer.state in ("handled", "failed")):
                 return
             offset += len(answer.said) if answer is not None else 0
 
     async def _insist(self, caller: Caller, inbound: Inbound) -> Answer:
         """Bring an input to some node, again and again until it is acknowledged; sometimes to two at once."""
-        lives = self.witness.lives[caller.session]
-
-        def told(answer: Answer) -> None:
-            self.witness.answered(caller.session, inbound.id, answer, lives)
-
-        def message(reply: ReplyTo[Any]) -> Message:
-            return _with_reply(inbound, reply)
-
         while True:
             if self.rng.random() < 0.2:
-                self._send(self.rng.choice(self.nodes), message, told, 10.0)
-            answer = await self._reach(caller, message, told, self.rng.choice([0.5, 10.0, None]))
+                self._send(self.rng.choice(self.nodes), *self._post(caller, inbound), 10.0)
+            answer = await self._try(caller, inbound, self.rng.choice([0.5, 10.0, None, None]))
             if answer is not None:
                 return answer
             await asyncio.sleep(self.rng.uniform(0.0, 0.5))
 
-    async def _reach(self, caller: Caller, message: Any, told: Any, patience: float | None) -> Any:
+    async def _try(self, caller: Caller, inbound: Inbound, patience: float | None) -> Answer | None:
+        """Bring an input to some node, once."""
+        return await self._reach(*self._post(caller, inbound), patience)
+
+    def _post(self, caller: Caller, inbound: Inbound) -> tuple[Callable[[ReplyTo[Any]], Message], Callable[[Answer], None]]:
+        """What is sent, and who is told of the answer."""
+        lives = self.witness.lives[caller.session]
+        return (
+            lambda reply: msgspec.structs.replace(inbound, reply_to=reply),
+            lambda answer: self.witness.answered(caller.session, inbound.id, answer, lives),
+        )
+
+    async def _reach(self, message: Any, told: Any, patience: float | None) -> Any:
         """One attempt at one node; None if nothing came of it."""
         node = self.rng.choice(self.nodes)
         endpoint = self._send(node, message, told, patience)
@@ -448,10 +463,6 @@ class Simulation:
             session = key.rsplit("/", 2)[0]
             if count > 1 + self.witness.upsets[session]:
                 self.witness.blame(session, f"{key} was called {count} times")
-
-
-def _with_reply(inbound: Inbound, reply: ReplyTo[Any]) -> Inbound:
-    return msgspec.structs.replace(inbound, reply_to=reply)
 
 
 def _resolve(waiting: asyncio.Future[None]) -> None:

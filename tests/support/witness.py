@@ -145,7 +145,7 @@ class Witness:
         awaits = (
             []
             if run.ended
-            else [each for each in run.errands.values() if each.state == "running" and notice_id(each.key) not in run.turns.ids]
+            else [each for each in run.errands.values() if each.state == "running" and notice_id(each.key) not in run.turns]
         )
         owes = bool(run.calls) or run.restart is not None
         if owes and session not in indexes.owner:
@@ -165,7 +165,7 @@ class Witness:
         if any(step.kind == "start" and parent.child_key(step) == child for step in parent.calls.values()):
             self.blame(child, "it may expire, and its parent might start it a second time")
         for errand in parent.errands.values():
-            if errand.key == child and errand.state == "running" and not run.cancelled and notice_id(child) not in parent.turns.ids:
+            if errand.key == child and errand.state == "running" and not run.cancelled and notice_id(child) not in parent.turns:
                 self.blame(child, "it may expire, and its parent has not heard how it ended")
 
     # -- events ----------------------------------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class Witness:
 
     def _judge_input(self, session: str, run: Run, event: Heard | Left) -> None:
         """Whether an input may follow."""
-        if event.id in run.turns.ids and event.id != run.opened.id:
+        if event.id in run.turns and event.id != run.opened.id:
             self.blame(session, f"{event.id} was applied twice")
         if run.ended:
             self.blame(session, f"{event.id} was stored behind the end")
@@ -323,7 +323,7 @@ class Witness:
         if run is None or lives != self.lives[session]:
             return
         turn = run.turns.last.get(id_)
-        if answer.state == "ended" and id_ not in run.turns.ids:
+        if answer.state == "ended" and id_ not in run.turns:
             if not run.ended:
                 self.blame(session, f"{id_} was told that the session has ended, which it has not")
         elif answer.state == "failed":
@@ -333,7 +333,7 @@ class Witness:
             if turn is not None and turn.consumed and turn.end is not None:
                 self.blame(session, f"{id_} was told that it was handled, and its answer is on record")
         elif turn is None:
-            if id_ not in run.turns.ids:
+            if id_ not in run.turns:
                 self.blame(session, f"{id_} was answered and is not on record")
         elif turn.end is None or run.turns.answer(turn).said != answer.said:
             self.blame(session, f"{id_} was answered {answer}, on record is {run.turns.answer(turn)}")
