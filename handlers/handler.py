@@ -225,9 +225,9 @@ class Handler(AsyncioActor):
         now = max(self._house.history.now(), run.now, old.gen + 1)
         via = {} if self._journal.via is None else {"via": self._journal.via}
         opened = msgspec.structs.replace(
-            old, at=now, shape=0, words=0, id="", gen=now, workflow=step.workflow.name, patches=list(step.workflow.patches),
+            old, at=now, shape=0, words=0, id="", gen=now, workflow=step.workflow.name, patches=step.workflow.patches,
             seed=self._house.rng.randbytes(8), args=step.args, base=old.base + self._journal.length, carried=run.turns.carry(now),
-            errands=[errand for errand in run.errands.values() if errand.state in ("running", "cancelled")],
+            errands=tuple(errand for errand in run.errands.values() if errand.state in ("running", "cancelled")),
             facts=old.facts | via,
         )  # fmt: skip
         await self._journal.restart(opened, run.queued, keep_old=False)  # a caller who has left is among what is queued

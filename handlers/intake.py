@@ -121,12 +121,12 @@ class Intake:
         broken = run is None or run.failure is not None
         return await journal.restart(opened, queued, keep_old=broken) and self._taken(inbound)
 
-    def _opened(self, opening: Opening, id_: str, *, after: int = 0, base: int = 0, carried: list[Carried] | None = None) -> Opened:
+    def _opened(self, opening: Opening, id_: str, *, after: int = 0, base: int = 0, carried: tuple[Carried, ...] = ()) -> Opened:
         now = max(self._house.history.now(), after + 1)
         try:
-            patches = list(self._house.registry.get(opening.workflow).patches)
+            patches = self._house.registry.get(opening.workflow).patches
         except Exception:  # noqa: BLE001 - an import of the author's may raise anything; the run meets the same and tells it
-            patches = []
+            patches = ()
         return Opened(
             now,
             0,
@@ -144,7 +144,7 @@ class Intake:
             opening.args,
             opening.parent,
             base,
-            carried or [],
+            carried,
             facts=opening.facts,
         )
 
@@ -189,12 +189,12 @@ class Intake:
         return await self._journal.claim()
 
 
-def _carried(run: Run | None, now: int) -> list[Carried]:
+def _carried(run: Run | None, now: int) -> tuple[Carried, ...]:
     """What a reopened session knows of its former life: the ids, so that nothing is applied twice, and the last answers."""
     if run is None:
-        return []
+        return ()
     carried = run.turns.carry(now)
-    return [Carried(each.id, each.at, "handled") if each.state == "queued" else each for each in carried]
+    return tuple(Carried(each.id, each.at, "handled") if each.state == "queued" else each for each in carried)
 
 
 def _refuse(inbound: Inbound, state: State, *, ended: bool) -> None:

@@ -69,7 +69,7 @@ class Opened(Event, frozen=True, array_like=True, tag=0):
     id: str
     gen: int
     workflow: str
-    patches: list[str]
+    patches: tuple[str, ...]
     channel: str
     line: str | None
     caller: str | None
@@ -79,8 +79,8 @@ class Opened(Event, frozen=True, array_like=True, tag=0):
     args: dict[str, Any]
     parent: tuple[str, str] | None = None
     base: int = 0
-    carried: list[Carried] = []
-    errands: list[CarriedErrand] = []
+    carried: tuple[Carried, ...] = ()
+    errands: tuple[CarriedErrand, ...] = ()
     facts: dict[str, Any] = {}
 
 

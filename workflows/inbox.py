@@ -19,7 +19,7 @@ class Inbox:
 
     __slots__ = ("_errands", "_turns", "items", "left")
 
-    def __init__(self, turns: Turns, errands: list[CarriedErrand]) -> None:
+    def __init__(self, turns: Turns, errands: tuple[CarriedErrand, ...]) -> None:
         self.items: list[Item] | None = None
         self._turns = turns
         self._errands = {errand.id: errand for errand in errands} or None

@@ -4,6 +4,7 @@ A listen's fields are what channels need to hear it (keys on the phone, buttons 
 recorded shape of the run: it says what is listened for, not what was asked, so prompts can be reworded freely.
 """
 
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import msgspec
@@ -70,7 +71,7 @@ class Digits(Listen[str], frozen=True, array_like=True, tag=1, gc=False):
     @property
     def name(self) -> str:
         """The number of keys matters to what comes next; the finishing key does not."""
-        return f"digits {self.n or 'any'}"
+        return _digits(self.n)
 
     def parse(self, heard: Heard) -> str:
         """Keys as pressed, spoken or typed; the finishing key, which a telephone keeps to itself, may be among them."""
@@ -79,6 +80,11 @@ class Digits(Listen[str], frozen=True, array_like=True, tag=1, gc=False):
         if not keys or keys.strip(KEYS) or (self.n is not None and len(keys) != self.n):  # nothing is left of keys alone
             raise NotUnderstood
         return keys
+
+
+@lru_cache
+def _digits(n: int | None) -> str:
+    return f"digits {n or 'any'}"  # one text for all who wait for so many
 
 
 class Choice(Listen[str], frozen=True, array_like=True, tag=2, gc=False):

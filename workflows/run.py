@@ -180,6 +180,8 @@ class Run(Conversation):
                 return
             if event.type == "errand" and not isinstance(event.payload.get("errand"), str):
                 raise UndecodableError(f"event {self._position}, {describe(event)}, makes no sense: it names no errand")
+            if self._hear_at_once(event, turn):
+                return
         self._inbox.put(event, turn)
 
     def _remember(self, memo: Memo) -> None:

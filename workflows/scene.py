@@ -123,7 +123,7 @@ class Scene:
         key = self._run.child_key(start)
         workflow, now = start.step.workflow, self._stage.now
         return key, Opened(
-            now, 0, 0, key, now, workflow.name, list(workflow.patches), "errand", None, None, opened.locale, opened.time_zone, seed_of(key),
+            now, 0, 0, key, now, workflow.name, workflow.patches, "errand", None, None, opened.locale, opened.time_zone, seed_of(key),
             start.step.args, (self._key, id_), facts=opened.facts,
         )  # fmt: skip
 
@@ -181,10 +181,10 @@ class Scene:
         assert run.restart is not None
         step, old = run.restart.step, run.opened
         now = self._stage.now = max(self._stage.now, old.gen + 1)
-        errands = [errand for errand in run.errands.values() if errand.state in ("running", "cancelled")]
+        errands = tuple(errand for errand in run.errands.values() if errand.state in ("running", "cancelled"))
         queued = run.queued
         opened = msgspec.structs.replace(
-            old, at=now, shape=0, words=0, id="", gen=now, workflow=step.workflow.name, patches=list(step.workflow.patches), args=step.args,
+            old, at=now, shape=0, words=0, id="", gen=now, workflow=step.workflow.name, patches=step.workflow.patches, args=step.args,
             seed=seed_of(f"{self._key}/{now}"), base=old.base + run.length, carried=run.turns.carry(now), errands=errands,
         )  # fmt: skip
         run.close()

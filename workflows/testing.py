@@ -88,7 +88,7 @@ class Rehearsal(Scene):
         stage = Stage(Registry([workflow]), now, effects or {}, evict=evict)
         key = f"{channel}:rehearsal"
         opened = Opened(
-            now, 0, 0, "opening", now, workflow.name, list(workflow.patches), channel, line, caller, locale, time_zone, seed_of(key),
+            now, 0, 0, "opening", now, workflow.name, workflow.patches, channel, line, caller, locale, time_zone, seed_of(key),
             dict(args or {}), facts={**FACTS.get(channel, {}), **(facts or {})},
         )  # fmt: skip
         super().__init__(stage, key, opened)

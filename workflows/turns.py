@@ -159,7 +159,7 @@ class Turns:
         said = tuple(self._log[start - base : max(end - base, 0)])
         return Answer(turn.number, said, turn.state, turn.prompt, turn.ended, start - turn.start)
 
-    def carry(self, now: int) -> list[Carried]:
+    def carry(self, now: int) -> tuple[Carried, ...]:
         """What a restart takes along: the ids of the last hour, the last answers, and where the open turns stand."""
         answered = [turn.id for turn in self.last.values() if turn.consumed and turn.end is not None]
         handled = set(answered[:-KEPT_TURNS])
@@ -173,7 +173,7 @@ class Turns:
             state = "queued" if not turn.consumed else "open" if turn.end is None else "done"
             outputs = list(self.answer(turn).said) if turn.consumed else None
             carried.append(Carried(id_, at, state, turn.number, outputs, turn.prompt, turn.state == "kept"))
-        return carried
+        return tuple(carried)
 
     def resume(self, carried: Carried) -> None:
         """Take a dedupe id over from the generation before."""

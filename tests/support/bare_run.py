@@ -82,7 +82,7 @@ class BareRun:
         self.count = 0
         self._begin(
             Opened(
-                at, 0, 0, "opening", at, workflow.name, list(workflow.patches if patches is None else patches), channel, "line", "caller",
+                at, 0, 0, "opening", at, workflow.name, tuple(workflow.patches if patches is None else patches), channel, "line", "caller",
                 "en", time_zone, seed, args or {}, parent, facts=facts or {},
             )
         )  # fmt: skip
@@ -170,9 +170,9 @@ class BareRun:
         assert run.restart is not None
         step, old, now = run.restart.step, run.opened, max(run.now, run.opened.gen + 1)
         queued = run.queued
-        errands = [errand for errand in run.errands.values() if errand.state in ("running", "cancelled")]
+        errands = tuple(errand for errand in run.errands.values() if errand.state in ("running", "cancelled"))
         opened = msgspec.structs.replace(
-            old, at=now, shape=0, words=0, id="", gen=now, workflow=step.workflow.name, patches=list(step.workflow.patches), seed=seed,
+            old, at=now, shape=0, words=0, id="", gen=now, workflow=step.workflow.name, patches=step.workflow.patches, seed=seed,
             args=step.args, base=old.base + run.length, carried=run.turns.carry(now), errands=errands,
         )  # fmt: skip
         before = len(self.said)

@@ -37,7 +37,7 @@ HEAD = (AT, 0xDEADBEEF, 0x0BADF00D)
 RAW = msgspec.Raw(msgspec.msgpack.encode({"text": "thought", "tokens": 3}))
 
 CASES: dict[str, AnyEvent] = {
-    "opened with the least": Opened(AT, 0, 0, "id", AT, "santa", [], "phone", None, None, "en-GB", "UTC", b"\x01\x02\x03\x04", {}),
+    "opened with the least": Opened(AT, 0, 0, "id", AT, "santa", (), "phone", None, None, "en-GB", "UTC", b"\x01\x02\x03\x04", {}),
     "opened with everything": Opened(
         AT,
         0,
@@ -45,7 +45,7 @@ CASES: dict[str, AnyEvent] = {
         "",
         AT,
         "module:flow",
-        ["patch-1", "patch-2"],
+        ("patch-1", "patch-2"),
         "errand",
         "+15550100",
         "+15550199",
@@ -55,17 +55,17 @@ CASES: dict[str, AnyEvent] = {
         {"queues": {1: "+15550111"}, "raw": b"\xff", "none": None, "float": 0.5},
         ("phone:CA0", "1767614400000/2.0.1"),
         1234,
-        [
+        (
             Carried("handled", AT - 9, "handled"),
             Carried("done", AT - 8, "done", 5, [(5, 0, Say("hi")), (5, 1, Ssml("<break/>"))], Prompt(Words(("elf",)), 5.0)),
             Carried("kept", AT - 7, "queued", 6, None, Prompt(), kept=True),
             Carried("open", AT - 6, "open", 7, [(7, 0, Play("https://example.com/a.mp3"))]),
             Carried("queued", AT - 5, "queued", 8),
-        ],
-        [
+        ),
+        (
             CarriedErrand("1/0", "errand:00", "nap", "module:nap", args={"minutes": 5}),
             CarriedErrand("1/1", "errand:01", "nap", "module:nap", "cancelled"),
-        ],
+        ),
         {"can_deliver": True, "owns_timeouts": False},
     ),
     "heard said": Heard(*HEAD, "SM1", "said", {"text": "Füür Räder"}),
@@ -103,7 +103,7 @@ def case(name: str) -> AnyEvent:
     if name.startswith("prompt of "):
         listen = PROMPTS[[type(each).__name__ for each in PROMPTS].index(name.removeprefix("prompt of "))]
         return Opened(
-            *HEAD, "i", AT, "f", [], "c", None, None, "", "", b"", {}, carried=[Carried("c", AT, "done", 1, [], Prompt(listen, 1.5))]
+            *HEAD, "i", AT, "f", (), "c", None, None, "", "", b"", {}, carried=(Carried("c", AT, "done", 1, [], Prompt(listen, 1.5)),)
         )
     return CASES[name]
 

@@ -41,7 +41,7 @@ async def echo(talk: Talk) -> None:
 
 
 def opened(name: str, **changes: Any) -> Opened:
-    base = Opened(NOON, 0, 0, "opening", NOON, name, [], "web", None, None, "en", "UTC", b"seed", {})
+    base = Opened(NOON, 0, 0, "opening", NOON, name, (), "web", None, None, "en", "UTC", b"seed", {})
     return msgspec.structs.replace(base, **changes)
 
 

@@ -320,7 +320,7 @@ def test_a_restart_carries_the_last_answers_and_the_recent_ids() -> None:
 
 def test_an_id_whose_answer_is_gone_is_still_known() -> None:
     opened = Opened(
-        NOON, 0, 0, "", NOON, chat.name, [], "web", None, None, "en", "UTC", b"s", {}, carried=[Carried("old", NOON, "handled")]
+        NOON, 0, 0, "", NOON, chat.name, (), "web", None, None, "en", "UTC", b"s", {}, carried=(Carried("old", NOON, "handled"),)
     )
     run = Run("web:1", opened, Registry([chat]))
     assert "old" in run.turns.ids
@@ -351,7 +351,7 @@ def test_what_is_said_before_any_inbound_belongs_to_no_turn() -> None:
         await talk.sleep(HOUR)
         talk.say("later")
 
-    opened = Opened(NOON, 0, 0, "", NOON, waking.name, [], "web", None, None, "en", "UTC", b"s", {})
+    opened = Opened(NOON, 0, 0, "", NOON, waking.name, (), "web", None, None, "en", "UTC", b"s", {})
     run = Run("web:1", opened, Registry([waking]))
     assert run.turns.current is None
     assert len(run.progress.said) == 1
