@@ -132,7 +132,7 @@ MUTATIONS = {
     ),
     "carried_answers": _edit("workflows/turns.py", "handled = set(answered[:-KEPT_TURNS])", "handled = set(answered)"),
     "carried_errands": _edit(
-        HANDLER, 'errands=[errand for errand in run.errands.values() if errand.state in ("running", "cancelled")],', "errands=[],"
+        HANDLER, 'errands=tuple(errand for errand in run.errands.values() if errand.state in ("running", "cancelled")),', "errands=(),"
     ),
     "carried_left": _edit(
         "workflows/run.py",
