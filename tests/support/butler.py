@@ -121,3 +121,6 @@ async def supervise(talk: Talk, errand: Errand) -> str | None:
         return word
 
     return (await talk.first(ear(), hand()))[1]
+
+
+WORKFLOWS = (butler, task)

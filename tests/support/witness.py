@@ -143,9 +143,7 @@ class Witness:
             if f"{session} {gen}/{step}" not in indexes.due:
                 self.blame(session, f"the alarm {step} is wanted and not in the due index")
         awaits = (
-            []
-            if run.ended
-            else [each for each in run.errands.values() if each.state == "running" and notice_id(each.key) not in run.turns]
+            [] if run.ended else [each for each in run.errands.values() if each.state == "running" and notice_id(each.key) not in run.turns]
         )
         owes = bool(run.calls) or run.restart is not None
         if owes and session not in indexes.owner:
