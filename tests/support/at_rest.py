@@ -35,7 +35,7 @@ def _check_rest(play: "Simulation") -> None:
     for _ in range(10):  # the slow entries of lost lives come, and are found unwanted
         if play.lossy and play.town.due:
             play.town.skip_to_due()
-            play.town.wait(30.0)
+            play.town.wait(60.0)
     if play.town.pending or play.town.due:
         play.witness.blame("the indexes", f"hold {play.town.pending} and {play.town.due} at rest")
     for node in play.nodes:
