@@ -11,6 +11,7 @@ import hmac
 import re
 from binascii import b2a_base64
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import parse_qs
 
@@ -67,6 +68,7 @@ def _digest(token: str, url: str, fields: str) -> bytes:
     return b2a_base64(hmac.digest(token.encode(), (url + fields).encode(), "sha1"), newline=False)
 
 
+@lru_cache(maxsize=1_000)
 def _spellings(url: str) -> tuple[str, ...]:
     """Give the URL as it is and with its port left out or put in; nothing when it is no web address."""
     parts = _URL.fullmatch(url)

@@ -9,6 +9,7 @@ Source of names and limits: https://www.twilio.com/docs/voice/twiml.
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from html import unescape
 from typing import Literal, NewType
 from urllib.parse import quote
@@ -166,8 +167,14 @@ def clip(text: str, size: int) -> str:
 
 
 def _element(name: str, attributes: dict[str, str | int | bool | None], content: str = "") -> Verb:
-    start = name + "".join([f' {key}="{_attribute(value)}"' for key, value in attributes.items() if value is not None])
+    start = _start(name, *attributes.items())
     return Verb(f"<{start}>{content}</{name}>" if content else f"<{start} />")
+
+
+@lru_cache(maxsize=1_000)
+def _start(name: str, *attributes: tuple[str, str | int | bool | None]) -> str:
+    """Write a name with its attributes, most of which were written before: voices, languages, numbers of turns."""
+    return name + "".join([f' {key}="{_attribute(value)}"' for key, value in attributes if value is not None])
 
 
 def _attribute(value: str | int | bool) -> str:
