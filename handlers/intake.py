@@ -70,11 +70,9 @@ class Intake:
             return inbound.payload.get("via") in (None, self._journal.via)
         if inbound.type != "errand":
             return bool(inbound.type)
-        errand = str(inbound.payload["errand"])
-        known = run.errands.get(errand)
-        if known is not None:  # else a failover may have led to another errand at the same step
-            return inbound.id == notice_id(known.key)
-        return errand.partition("/")[0] == str(run.opened.gen)
+        known = run.errands.get(str(inbound.payload["errand"]))
+        # A notice that came before its start (a failover took that away) would be dropped, and be a repeated one when it is waited for.
+        return known is not None and inbound.id == notice_id(known.key)  # else a failover led to another errand at the same step
 
     # -- on record -------------------------------------------------------------------------------------------------------------------------
 

@@ -596,3 +596,17 @@ def test_a_workflow_that_only_the_parents_node_knows_makes_a_failed_errand_that_
     assert other.status(errand)["state"] == "failed"
     town.wait(20)
     assert look_up.name == "look_up"
+
+
+def test_a_notice_that_comes_before_its_start_is_given_again_when_it_is_waited_for(town, a, outside):
+    outside.seconds = 5.0
+    a.open(boss)
+    backup = town.backup()
+    a.say("1", "cat")
+    town.fail_over(backup, SESSION)
+    town.wait(20)  # the errand has ended; its parent knows of none
+    assert notices(town) == []
+    a.say("1", "cat")
+    assert texts(a.collect("1")) == ["cat: cat is 3.", "What?"]
+    assert len(notices(town)) == 1
+    assert outside.words == ["cat"]

@@ -100,7 +100,7 @@ MUTATIONS = {
         "            await self.load()\n            return False\n        self.length += len(events)\n",
     ),
     "dedupe": _edit(INTAKE, "if run is not None and inbound.id in run.turns:", "if False:"),
-    "append_again": _edit(HANDLER, "self._tell_self(Again(inbound))\n        self._wake_in_time()", "pass\n        self._wake_in_time()"),
+    "append_again": _edit(HANDLER, "self.deliver(Again(inbound))", "pass"),
     "still_wanted": _edit(
         HANDLER, "if run is None or step is None or (run.opened.gen, step.id, step.name, step.hash) != want_of(done):", "if run is None:"
     ),
@@ -152,17 +152,23 @@ MUTATIONS = {
                 "(run.opened.gen, step.id, step.name, step.hash) != want_of(done)",
                 "(step.id, step.name, step.hash) != want_of(done)[1:]",
             ),
-            Edit(WORK, "            self.held = [message for message in self.held if not isinstance(message, Done)]\n", ""),
+            Edit(WORK, "            self.held = tuple([message for message in self.held if not isinstance(message, Done)])\n", ""),
+            Edit(WORK, "known = done.life == self._life and ", "known = "),
         )
     ),
     "named_connection": _edit(INTAKE, 'return inbound.payload.get("via") in (None, self._journal.via)', "return True"),
-    "told_generation": _edit(INTAKE, 'return errand.partition("/")[0] == str(run.opened.gen)', "return True"),
+    "told_generation": _edit(INTAKE, "return known is not None and inbound.id", "return known is None or inbound.id"),
     # Errands.
     "told_before_memo": _edit(
         WORK, "await errands.cancel(house.post, house.rng, errand)", "asyncio.ensure_future(errands.cancel(house.post, house.rng, errand))"
     ),
     "discarded_results": _edit("workflows/conversation.py", "self._inbox.discard(errand.id)", "pass"),
-    "skipped_strangers": _edit("workflows/inbox.py", "return errand is None or errand.state", "return errand is not None and errand.state"),
+    "skipped_strangers": Mutation(  # which are not even stored, as long as the parent knows them for strangers
+        (
+            Edit(INTAKE, "return known is not None and inbound.id", "return known is None or inbound.id"),
+            Edit("workflows/inbox.py", "return errand is None or errand.state", "return errand is not None and errand.state"),
+        )
+    ),
     "cancels_one": _edit(
         "workflows/conversation.py", "self._inbox.discard(errand.id)", "[self._inbox.discard(each) for each in list(self._inbox.errands)]"
     ),
