@@ -18,7 +18,7 @@ from handlers.history import LEASE_MS
 from handlers.house import House
 from handlers.intake import Intake
 from handlers.journal import TAKE_OVERS, TRIES, Journal
-from handlers.messages import Again, Collect, Done, Due, Evict, Gone, Idle, Inbound, Message, Notified, Resume, Status, Tick
+from handlers.messages import Again, Collect, Done, Due, Evict, Gone, Idle, Inbound, Notified, Quiet, Resume, Status, Tick
 from handlers.reply import ReplyTo
 from handlers.waiters import Waiters
 from handlers.work import Work, want_of
@@ -40,44 +40,48 @@ AGAIN_SECONDS = 0.4
 
 RENEW_SECONDS = LEASE_MS / 3000
 
+TICK = Tick()
+
 
 class Handler(AsyncioActor):
-    """Hosts one session, for one life in memory (an incarnation)."""
+    """Hosts one session, for one life in memory (an incarnation).
+
+    Attributes:
+        quiet_since: when it was last forwarded something, in seconds of the loop's clock.
+    """
 
     def __init__(self, session: str, incarnation: int, house: House) -> None:
         super().__init__()
         self.session = session
         self.incarnation = incarnation
         self._house = house
-        self._work = Work(house, self._actor_ref)
+        self._work = Work(house)
         self._journal = Journal(session, house, self._work)
         self._due = DueEntries(house, self._journal, self._work)
         self._waiters = Waiters()
-        self._intake = Intake(house, self._journal, self._work, self._waiters)
+        self.quiet_since = self._loop.time()
         self._count = 0
-        self._quiet_since = self._loop.time()
         self._poll = POLL_SECONDS[0]
         self._reported = False
-
-    def on_start(self) -> None:
-        """Begin to be idle."""
-        self.wake_within(self._house.idle)
 
     def on_receive(self, message: Any) -> Coroutine[Any, Any, None] | None:
         """Handle one message; whatever needs the store goes on as a coroutine."""
         match message:
+            case Inbound() | Collect() | Status() | Resume() | Due():
+                self._count += 1
+                self.quiet_since = self._loop.time()
+                self._poll = POLL_SECONDS[0]
+            case Quiet():
+                self._offer_to_leave()
+                return None
             case Evict():
                 self._die(None)
                 return None
-            case Inbound() | Collect() | Status() | Resume() | Due():
-                self._count += 1
-                self._quiet_since = self._loop.time()
-                self._poll = POLL_SECONDS[0]
         return self._receive(message)
 
     def on_timer(self) -> None:
         """It is time to look around, as soon as what is in the inbox is done."""
-        self._tell_self(Tick())
+        self.deliver(TICK)
 
     def on_death(self, error: BaseException | None, left: list[Any]) -> None:
         """Leave nobody waiting and nothing running."""
@@ -87,7 +91,8 @@ class Handler(AsyncioActor):
         for message in left:
             _fail(message, why)
         self._journal.drop()
-        self._house.post.post(Gone(self.session, self.incarnation))
+        if error is not None:  # else the switchboard sent it away
+            self._house.post.post(Gone(self.session, self.incarnation))
 
     # -- messages --------------------------------------------------------------------------------------------------------------------------
 
@@ -107,8 +112,7 @@ class Handler(AsyncioActor):
     async def _handle(self, message: Any) -> None:
         match message:
             case Inbound():
-                await self._intake.take(message)
-                await self._settle()
+                await self._take(message)
             case Tick():
                 await self._look_around()
             case Done():
@@ -127,10 +131,14 @@ class Handler(AsyncioActor):
                 self._work.notified(message)
                 await self._refresh()
             case Again(inbound=inbound):
-                await self._intake.take(inbound)
-                await self._settle()
+                await self._take(inbound)
             case _:
                 raise TypeError(f"a handler knows no {type(message).__name__}")
+
+    async def _take(self, inbound: Inbound) -> None:
+        """Bring an input on record, and answer it if that can be done at once."""
+        await Intake(self._house, self._journal, self._work, self._waiters).take(inbound)
+        await self._settle()
 
     async def _remember(self, done: Done) -> None:
         """Record an effect's outcome, if exactly that is still wanted, in the life of the session that wanted it."""
@@ -213,10 +221,11 @@ class Handler(AsyncioActor):
             if journal.left_alone:
                 self._report()
             elif journal.mine:
-                work.start(run)
-        await self._waiters.show(journal)
-        for inbound in self._waiters.take_lost(run):
-            self._tell_self(Again(inbound))
+                work.start(run, self)
+        if self._waiters:
+            await self._waiters.show(journal)
+            for inbound in self._waiters.take_lost(run):
+                self.deliver(Again(inbound))
         self._wake_in_time()
 
     async def _restart(self, run: Run) -> None:
@@ -235,7 +244,7 @@ class Handler(AsyncioActor):
     # -- time ------------------------------------------------------------------------------------------------------------------------------
 
     async def _look_around(self) -> None:
-        """Bring in what is held, renew the lease, look whether another node has finished; with nothing to do, offer to leave."""
+        """Bring in what is held, renew the lease, look whether another node has finished."""
         journal, work = self._journal, self._work
         while work.held:
             message = work.held[0]
@@ -255,8 +264,6 @@ class Handler(AsyncioActor):
         elif self._waiters:
             self._poll = min(self._poll * 1.5, REST_SECONDS if journal.owner is None else POLL_SECONDS[1])
             await self._refresh()
-        else:
-            self._offer_to_leave()
 
     def _wake_in_time(self) -> None:
         journal, work = self._journal, self._work
@@ -266,19 +273,12 @@ class Handler(AsyncioActor):
             self.wake_within(RENEW_SECONDS)
         elif self._waiters:
             self.wake_within(self._poll)
-        else:
-            self.wake_within(self._house.idle)
 
     def _offer_to_leave(self) -> None:
-        journal = self._journal
-        left = self._quiet_since + self._house.idle - self._loop.time()
-        if left <= 0 and not self._work and (not journal.mine or journal.left_alone):
+        """Tell the switchboard that there is nothing to do, if that is so: no word waits either, nor a result of a former life."""
+        journal, work = self._journal, self._work
+        if not (self._waiting or work or work.held or self._waiters) and (not journal.mine or journal.left_alone):
             self._house.post.post(Idle(self.session, self.incarnation, self._count))
-        self.wake_within(left if left > 0 else self._house.idle)
-
-    def _tell_self(self, message: Message) -> None:
-        if not self.actor_stopped.is_set():
-            self._actor_ref.tell(message)
 
     # -- trouble ---------------------------------------------------------------------------------------------------------------------------
 

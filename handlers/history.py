@@ -5,8 +5,10 @@ A history is a list of opaque elements; `workflows.events` knows what is in them
 """
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from typing import Literal, Protocol
+
+import msgspec
 
 PARTITIONS = 256
 PAGE = 500
@@ -21,8 +23,7 @@ def partition_of(session: str) -> int:
     return zlib.crc32(session.encode()) % PARTITIONS
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(msgspec.Struct, frozen=True, gc=False):
     """An entry of the `due` index: step `step` of generation `gen` wants to be fired at `at`, ms of the store's clock."""
 
     gen: int
@@ -30,8 +31,7 @@ class Alarm:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Events to add behind an exactly known tail, with what they change in the indexes. Without events: a claim or a release.
 
     `length` and `tail` (the last event's 8-byte uid, empty at length 0) name the history that the caller has replayed. `release`: nothing
@@ -51,8 +51,7 @@ class Append:
     alarms_cleared: tuple[tuple[int, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(msgspec.Struct, frozen=True, gc=False):
     """A new generation in the place of the old one, checked like an `Append`. `alarms_cleared` names all alarms of the old one.
 
     `keep_old_until`: the old list is kept aside under its `old_gen` until then (a failed generation, for a post-mortem); None drops it.
@@ -71,8 +70,7 @@ class Restart:
     alarms_cleared: tuple[tuple[int, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """What the store says to an append or a restart.
 
     `status`: `ok`; `again` (these very events are the tail already: the former reply was lost); `conflict` (nothing was written, and
@@ -89,8 +87,7 @@ class Reply:
     elements: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(msgspec.Struct, frozen=True, gc=False):
     """Whether the lease is still ours, and the history's length and tail, which show inputs that came in by another replica."""
 
     mine: bool
@@ -98,8 +95,7 @@ class Renewal:
     tail: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Overdue:
+class Overdue(msgspec.Struct, frozen=True, gc=False):
     """What the sweeper found in one partition: sessions whose lease ran out (now ours), with their attempts, and alarms.
 
     Both come in the order of their times. `Alarm.at` is the due time when an alarm is handed out for the first time, and the present
@@ -111,8 +107,7 @@ class Overdue:
     due: tuple[tuple[str, Alarm], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Indexes:
+class Indexes(msgspec.Struct, frozen=True, gc=False):
     """What the indexes of one partition hold, for those who look after a store: a look, not a snapshot.
 
     `pending`: lease deadlines by session, ms. `owner`: who holds or held the lease, and the attempts, by session. `due`: sessions with
@@ -150,11 +145,11 @@ class History(Protocol):
         """Up to PAGE elements from position `start`; fewer than PAGE means that the end was reached."""
         ...
 
-    async def append(self, command: Append) -> Reply:
+    def append(self, command: Append) -> Awaitable[Reply]:
         """Compare the tail, then append, set the indexes and take or give back the lease, all or nothing."""
         ...
 
-    async def restart(self, command: Restart) -> Reply:
+    def restart(self, command: Restart) -> Awaitable[Reply]:
         """Compare the tail, then replace the history by a new generation, all or nothing."""
         ...
 

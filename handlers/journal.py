@@ -132,6 +132,7 @@ class Journal(Record):
         assert run is not None
         element = self._encode(event)
         owed = tuple(run.calls.values())
+        self._watched = self._watched or self._needs.watch(run)  # else an entry that another node has set would stay behind
         run.feed(event)
         progress = run.progress
         settled = any(run.calls.get(step.id) is not step for step in owed)

@@ -98,6 +98,10 @@ class Idle(Message, frozen=True):
     count: int
 
 
+class Quiet(Message, frozen=True):
+    """Nobody has talked to this session for long: offer to leave if there is nothing to do."""
+
+
 class Evict(Message, frozen=True):
     """Leave memory."""
 
@@ -113,8 +117,9 @@ class Gone(Message, frozen=True):
 
 
 class Done(Message, frozen=True):
-    """An effect came to an outcome."""
+    """An effect came to an outcome. `life`: in which life of the session it was begun, as this handler counts them."""
 
+    life: int
     gen: int
     step: str
     name: str
@@ -123,8 +128,9 @@ class Done(Message, frozen=True):
 
 
 class Notified(Message, frozen=True):
-    """The parent has this errand's notice on record or will never want it (`taken`), or cannot take it for now."""
+    """The parent has this errand's notice on record or will never want it (`taken`), or cannot take it for now. `life`: see `Done`."""
 
+    life: int
     taken: bool
 
 
@@ -135,4 +141,4 @@ class Again(Message, frozen=True):
 
 
 class Tick(Message, frozen=True):
-    """Time to bring in what is held, to renew the lease, to look whether another node has finished, or to go idle."""
+    """Time to bring in what is held, to renew the lease, or to look whether another node has finished."""

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final, Literal, Self
@@ -150,13 +150,13 @@ class RedisHistory:
         keys = _KEYS[partition_of(session)]
         return tuple(await self._ask(b"LRANGE", keys.history + session.encode(), b"%d" % start, b"%d" % (start + PAGE - 1)))
 
-    async def append(self, command: Append) -> Reply:
+    def append(self, command: Append) -> Awaitable[Reply]:
         """See `History`."""
-        return await self._write(command, None, None)
+        return self._write(command, None, None)
 
-    async def restart(self, command: Restart) -> Reply:
+    def restart(self, command: Restart) -> Awaitable[Reply]:
         """See `History`."""
-        return await self._write(command, command.old_gen, command.keep_old_until)
+        return self._write(command, command.old_gen, command.keep_old_until)
 
     async def renew(self, session: str) -> Renewal:
         """See `History`."""

@@ -198,12 +198,9 @@ class Link:
         self._closed = False
         self.round_trips = 0
 
-    async def call(self, command: bytes) -> Any:
-        """Send a packed command, connecting first if need be, and return its reply or `Refusal`. May be cancelled at any time."""
-        wire = self._wire
-        if wire is None:
-            wire = await self._reach()
-        return await wire.send(command)
+    def call(self, command: bytes) -> Awaitable[Any]:
+        """Send a packed command, connecting first if need be; gives its reply or `Refusal`. May be cancelled at any time."""
+        return self._connect_and_send(command) if self._wire is None else self._wire.send(command)
 
     def accept(self, reply: Any) -> Any:
         """Return a reply that is no refusal; a refusal is raised as a `StoreError`."""
@@ -239,6 +236,10 @@ class Link:
             self._trouble = text
             _log.warning("The store was lost; the next call connects anew", why=text)
         return text
+
+    async def _connect_and_send(self, command: bytes) -> Any:
+        wire = await self._reach()
+        return await wire.send(command)
 
     async def _reach(self) -> _Wire:
         """Wait for a connection. Shortly after a failed attempt, or when one takes longer than `PAUSE`, fail at once instead."""

@@ -1,7 +1,5 @@
 """Who waits for what a session says: endpoints that asked with an input, and those that collect the rest of a turn."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from handlers.journal import Journal
@@ -20,65 +18,62 @@ class Waiters:
     __slots__ = ("_asked", "_collects")
 
     def __init__(self) -> None:
-        self._asked: dict[str, list[Inbound]] = {}
-        self._collects: list[Collect] = []
+        self._asked: tuple[Inbound, ...] = ()  # no lists: most sessions have nobody waiting, and empty lists add up
+        self._collects: tuple[Collect, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anybody still waits."""
         if self._asked:
-            self._asked = {id_: waiting for id_, all_ in self._asked.items() if (waiting := [each for each in all_ if _waits(each)])}
+            self._asked = tuple([each for each in self._asked if _waits(each)])
         if self._collects:
-            self._collects = [each for each in self._collects if _waits(each)]
+            self._collects = tuple([each for each in self._collects if _waits(each)])
         return bool(self._asked or self._collects)
 
     def add(self, inbound: Inbound) -> None:
         """Wait for the answer to an input, if anybody does."""
         if inbound.reply_to is not None and not inbound.stored_suffices:
-            self._asked.setdefault(inbound.id, []).append(inbound)
-
-    def remove(self, inbound: Inbound) -> None:
-        """The input is not on record after all."""
-        waiting = self._asked.get(inbound.id, [])
-        if inbound in waiting:
-            waiting.remove(inbound)
-            if not waiting:
-                del self._asked[inbound.id]
+            self._asked += (inbound,)
 
     def collect(self, collect: Collect) -> None:
         """Wait for the rest of a turn."""
-        self._collects.append(collect)
+        self._collects += (collect,)
 
     async def show(self, journal: Journal) -> None:
         """Answer whoever can be answered, from what is acknowledged."""
         run = journal.run
-        for id_ in list(self._asked):
+        for id_ in dict.fromkeys([each.id for each in self._asked]):
             turn = None if run is None else run.turns.last.get(id_)
             if run is None or turn is None or turn.end is None:
                 answer = await _slow_answer(journal, id_)
             else:
                 answer = run.turns.answer(turn)
             if answer is not None:
-                for inbound in self._asked.pop(id_):
+                for inbound in self._take(id_):
                     _answer(inbound, answer)
-        for collect in self._collects[:]:
+        for collect in self._collects:
             answer = await _rest(journal, collect)
             if answer is not None:
-                self._collects.remove(collect)
+                self._collects = tuple([each for each in self._collects if each is not collect])
                 _answer(collect, answer)
 
-    def take_lost(self, run: Run | None) -> Iterator[Inbound]:
+    def take_lost(self, run: Run | None) -> list[Inbound]:
         """The inputs that were on record and are no longer; nobody waits for them here any more."""
-        for id_ in [id_ for id_ in self._asked if run is None or id_ not in run.turns]:
-            yield from self._asked.pop(id_)
+        lost = [each.id for each in self._asked if run is None or each.id not in run.turns]
+        return [inbound for id_ in dict.fromkeys(lost) for inbound in self._take(id_)]
 
     def fail(self, error: Exception) -> None:
         """Tell all that there will be no answer."""
-        everybody = [inbound for waiting in self._asked.values() for inbound in waiting] + self._collects
-        self._asked.clear()
-        self._collects = []
+        everybody: tuple[Inbound | Collect, ...] = (*self._asked, *self._collects)
+        self._asked = self._collects = ()
         for each in everybody:
             if each.reply_to is not None and not each.reply_to.answered:
                 each.reply_to.fail(error)
+
+    def _take(self, id_: str) -> list[Inbound]:
+        """All who wait for the answer to this input; they are answered by whoever takes them."""
+        taken = [each for each in self._asked if each.id == id_]
+        self._asked = tuple([each for each in self._asked if each.id != id_])
+        return taken
 
 
 async def _slow_answer(journal: Journal, id_: str) -> Answer | None:

@@ -1,12 +1,12 @@
 """What a session wants done outside its history, and what of it is being done here: effects, errands, and the notice of its end."""
 
 import asyncio
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-from pykka import ActorRef
 
 from handlers import errands
+from handlers.actors import AsyncioActor
 from handlers.effects import Outcome
 from handlers.house import House
 from handlers.messages import Done, Message, Notified
@@ -24,16 +24,15 @@ class Work:
     `put off` until the slow due entry. `asked`: the parent wants to hear even that it was called off.
     """
 
-    __slots__ = ("_handler", "_house", "_lives", "_notice", "_running", "asked", "held", "notice")
+    __slots__ = ("_house", "_life", "_notice", "_running", "asked", "held", "notice")
 
-    def __init__(self, house: House, handler: ActorRef[Any]) -> None:
-        self.held: list[Message] = []
+    def __init__(self, house: House) -> None:
+        self.held: tuple[Message, ...] = ()
         self.notice: Literal["owed", "told", "put off"] = "owed"
         self.asked = False
         self._house = house
-        self._handler = handler
-        self._lives = 0
-        self._running: dict[Want, asyncio.Task[None]] = {}
+        self._life = 0
+        self._running: dict[Want, asyncio.Task[None]] | None = None  # most sessions rest, and empty tables add up
         self._notice: asyncio.Task[None] | None = None
 
     def __bool__(self) -> bool:
@@ -54,7 +53,7 @@ class Work:
             return False
         if run.ended:
             return self.notice == "put off" and self.owes_notice(run)
-        return any(True for _ in errands.awaited(run))
+        return bool(run.errands) and any(True for _ in errands.awaited(run))
 
     def owes_notice(self, run: Run) -> bool:
         """Whether it is an errand that has ended and whose parent cares."""
@@ -62,17 +61,19 @@ class Work:
 
     # -- doing -----------------------------------------------------------------------------------------------------------------------------
 
-    def start(self, run: Run) -> None:
+    def start(self, run: Run, handler: AsyncioActor) -> None:
         """Begin what is wanted and not being done; what has come to a result that waits to be recorded is not done again."""
         if run.calls:
             held = {want_of(done) for done in self.held if isinstance(done, Done)}
             for step in run.calls.values():
                 want = (run.opened.gen, step.id, step.name, step.hash)
+                if self._running is None:
+                    self._running = {}
                 if want not in self._running and want not in held:
                     self._house.counters["effects"] += 1
-                    self._running[want] = asyncio.create_task(self._perform(run, step, want))
+                    self._running[want] = asyncio.create_task(self._perform(run, step, want, handler))
         if self._notice is None and self.notice == "owed" and self.owes_notice(run):
-            self._notice = asyncio.create_task(self._notify(run))
+            self._notice = asyncio.create_task(self._notify(run, handler))
 
     def ask_for_notice(self) -> None:
         """The parent starts this errand once more: it may have lost the notice, or a life in which it called it off."""
@@ -80,29 +81,31 @@ class Work:
 
     def done(self, done: Done) -> bool:
         """A result has arrived; False: it is of a former life of the session."""
-        return self._running.pop(want_of(done), None) is not None or any(each is done for each in self.held)
+        known = done.life == self._life and self._running is not None and self._running.pop(want_of(done), None) is not None
+        return known or any(each is done for each in self.held)
 
     def hold(self, message: Message) -> None:
         """Keep a message until the store answers again."""
         if not any(each is message for each in self.held):
-            self.held.append(message)
+            self.held += (message,)
 
     def release(self, message: Message) -> None:
         """A message that was held is settled."""
-        self.held = [each for each in self.held if each is not message]
+        self.held = tuple([each for each in self.held if each is not message])
 
     def notified(self, notified: Notified) -> None:
         """The parent has the notice, or cannot take it for now."""
-        self.notice = "told" if notified.taken else "put off"
-        self._notice = None
+        if notified.life == self._life:
+            self.notice = "told" if notified.taken else "put off"
+            self._notice = None
 
     def prune(self, run: Run | None, lives: int) -> None:
         """Stop what nobody wants any more: a branch lost, or all of it belongs to another life of the session."""
-        if lives != self._lives:
-            self._lives = lives
+        if lives != self._life:
+            self._life = lives
             self.cancel()
             self.notice, self.asked = "owed", False
-            self.held = [message for message in self.held if not isinstance(message, Done)]
+            self.held = tuple([message for message in self.held if not isinstance(message, Done)])
         if self._running:
             calls = {} if run is None else run.calls
             gen = 0 if run is None else run.opened.gen
@@ -112,16 +115,16 @@ class Work:
 
     def cancel(self) -> None:
         """Stop everything."""
-        for task in self._running.values():
+        for task in (self._running or {}).values():
             task.cancel()
-        self._running.clear()
+        self._running = None
         if self._notice is not None:
             self._notice.cancel()
             self._notice = None
 
-    async def _perform(self, run: Run, step: Open, want: Want) -> None:
+    async def _perform(self, run: Run, step: Open, want: Want, handler: AsyncioActor) -> None:
         """Do what a step wants and come back with the outcome."""
-        house = self._house
+        house, life = self._house, self._life
         outcome = Outcome()
         match step.step:
             case CallStep() as call:
@@ -133,15 +136,12 @@ class Work:
             case StatusStep(errand=errand):
                 status = await errands.ask_status(house.post, house.rng, errand)
                 outcome = Outcome(msgspec.Raw(msgspec.msgpack.encode(status)))
-        self._tell(Done(*want, outcome))
+        handler.deliver(Done(life, *want, outcome))
 
-    async def _notify(self, run: Run) -> None:
+    async def _notify(self, run: Run, handler: AsyncioActor) -> None:
+        life = self._life
         taken = await errands.notify(self._house.post, self._house.rng, run)
-        self._tell(Notified(taken))
-
-    def _tell(self, message: Message) -> None:
-        if self._handler.is_alive():
-            self._handler.tell(message)
+        handler.deliver(Notified(life, taken))
 
 
 def want_of(done: Done) -> Want:

@@ -60,10 +60,7 @@ class Server:
             round(settings.store.ttl.total_seconds() * 1000),
             counters=self.counters,
         )
-        ref = Board.start(self.house)
-        board = ref._actor_weakref()  # noqa: SLF001 - pykka gives a reference only; the board is asked how many sessions are live
-        assert board is not None
-        self.board: Board = board
+        self.board = Board(self.house)
         posting.post = self.board.post
         self.limits = Limits(
             header_seconds=settings.server.header_timeout.total_seconds(),
@@ -147,7 +144,7 @@ def _calm_collector() -> None:
     """What is there now stays; and with 100,000 live sessions a full collection takes a second, so it is made rare."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000, 5, 10_000)
+    gc.set_threshold(2_000, 2, 50_000)
 
 
 def run(settings: Settings, listening: Callable[[str], None]) -> None:

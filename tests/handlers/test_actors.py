@@ -144,18 +144,35 @@ def test_messages_are_handled_in_order_and_one_at_a_time(world, process):
     assert actor.seen == ["a", "b begins", "b ends", "c", "d begins", "d ends", "e"]
 
 
+def test_an_actor_at_rest_handles_a_message_on_the_spot(process):
+    ref, actor = start(process)
+    process.call(ref.tell, "a")
+    assert actor.seen == ["a"]
+
+
+def test_what_an_actor_is_told_while_it_is_at_work_waits_even_from_itself(process):
+    class Talker(Notebook):
+        def on_receive(self, message):
+            if message == "first":
+                self.deliver("second")
+            self.seen.append(message)
+
+    ref, actor = start(process, Talker)
+    process.call(ref.tell, "first")
+    assert actor.seen == ["first", "second"]
+
+
 def test_a_crowd_of_messages_lets_the_loop_have_its_turn_after_each_batch(world, process):
     ref, actor = start(process)
+    process.call(ref.tell, ("wait", 1.0, "it"))
     for number in range(2 * BATCH + 1):
         ref.tell(number)
     seen_by_others = []
-    process.call_soon(lambda: seen_by_others.append(len(actor.seen)))
-    process.step()
-    process.call_soon(lambda: seen_by_others.append(len(actor.seen)))
-    idle(world)
-    assert seen_by_others[0] == BATCH
-    assert len(actor.seen) == 2 * BATCH + 1
-    assert actor.seen == list(range(2 * BATCH + 1))
+    while world.step():
+        if len(actor.seen) > 2 and len(actor.seen) - 2 not in seen_by_others:
+            seen_by_others.append(len(actor.seen) - 2)
+    assert seen_by_others == [BATCH, 2 * BATCH, 2 * BATCH + 1]
+    assert actor.seen == ["it begins", "it ends", *range(2 * BATCH + 1)]
 
 
 def test_an_actor_without_messages_has_no_task_no_timer_and_no_thread(world, process):
@@ -173,12 +190,12 @@ def test_an_actor_without_messages_has_no_task_no_timer_and_no_thread(world, pro
 def test_an_error_ends_the_actor_and_what_was_left_is_handed_over(world, process):
     ref, actor = start(process)
     error = ValueError("boom")
-    for message in (error, "x", "y"):
+    for message in (("wait", 1.0, "a"), error, "x", "y"):
         ref.tell(message)
     idle(world)
     assert actor.deaths == [(error, ["x", "y"])]
     assert not ref.is_alive()
-    assert actor.seen == []
+    assert actor.seen == ["a begins", "a ends"]
 
 
 def test_an_error_after_an_await_ends_the_actor_as_well(world, process):
@@ -229,21 +246,20 @@ def test_a_cancellation_ends_this_actor_and_no_other_and_strands_no_inbox(world,
 def test_a_cancellation_raised_by_plain_code_is_an_error_like_any_other(world, process):
     ref, actor = start(process)
     ref.tell(asyncio.CancelledError())
-    ref.tell("a")
     idle(world)
     [(error, left)] = actor.deaths
     assert isinstance(error, asyncio.CancelledError)
-    assert left == ["a"]
+    assert left == []
     assert process.errors == []
 
 
 def test_an_actor_is_stopped_behind_what_it_was_told_before(world, process):
     ref, actor = start(process)
-    ref.tell("a")
+    ref.tell(("wait", 1.0, "a"))
     actor.stop()
     ref.tell("b")
     idle(world)
-    assert actor.seen == ["a"]
+    assert actor.seen == ["a begins", "a ends"]
     assert actor.deaths == [(None, ["b"])]
 
 
@@ -283,16 +299,16 @@ def test_a_dead_actor_is_freed_without_the_collector(world, process):
         gc.enable()
 
 
-def test_an_actor_costs_less_than_a_kilobyte(process):
-    process.call(AsyncioActorOfNoUse.start)  # whatever is made once
+def test_an_actor_costs_less_than_a_quarter_of_a_kilobyte(process):
+    process.call(AsyncioActorOfNoUse)  # whatever is made once
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        actors = [process.call(AsyncioActorOfNoUse.start) for _ in range(1000)]
+        actors = [process.call(AsyncioActorOfNoUse) for _ in range(1000)]
         each = (tracemalloc.get_traced_memory()[0] - before) / len(actors)
     finally:
         tracemalloc.stop()
-    assert each < 1024
+    assert each < 256
 
 
 class AsyncioActorOfNoUse(AsyncioActor):

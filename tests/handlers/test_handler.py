@@ -82,8 +82,7 @@ async def test_in_redis_an_opening_and_a_turn_without_effects_are_one_round_trip
     history = RedisHistory(valkey_url, "a.1")
     await history.open()
     posting = SimpleNamespace()
-    ref = Board.start(House(history, Registry(ALL), Effects(), posting, Alarms(history, posting)))
-    board = ref._actor_weakref()
+    board = Board(House(history, Registry(ALL), Effects(), posting, Alarms(history, posting)))
     posting.post = board.post
 
     async def say(**fields):
@@ -274,7 +273,7 @@ def test_what_is_evicted_is_freed_without_the_collector(town, a, outside):
     outside.seconds = 1.0
     a.open(clerk)
     a.say("1", "cat")
-    handler = weakref.ref(a.board._slots[SESSION].handler._actor_weakref())
+    handler = weakref.ref(a.board._slots[SESSION].handler)
     run = weakref.ref(handler()._journal.run)
     gc.collect()
     gc.disable()
@@ -321,7 +320,7 @@ def test_what_no_history_can_hold_is_refused_and_disturbs_nobody(town, a, outsid
 def test_a_handler_that_dies_answers_those_behind_it(town, a, caplog):
     a.open(echo)
     slot = a.board._slots[SESSION]
-    a.process.call(slot.handler.tell, "what?")
+    a.process.call(slot.handler.deliver, "what?")
     behind = [a.tell("1", "hi"), a.send(lambda reply: Collect(SESSION, "1", 0, reply))]
     for each in behind:
         with pytest.raises(GoneError, match="ask again"):
@@ -341,6 +340,7 @@ def test_a_handler_that_is_cancelled_fails_its_callers(town, a, outside):
             task.cancel()
     with pytest.raises(GoneError):
         a.finish(waiting)
+    town.settle()
     a.line.delay = None
     assert texts(a.say("1", "cat")) == ["cat is 3.", "Yes?"]
 

@@ -105,7 +105,7 @@ async def test_a_refusal_is_a_reply_and_does_not_disturb_the_others(link: Link) 
 async def test_a_cancelled_caller_costs_nobody_else_his_reply(link: Link) -> None:
     await link.call(PING)
     for patience in (0, 1, 2):  # before the write, after it, after the reply
-        calls = [asyncio.create_task(link.call(command)) for command in ECHO]
+        calls = [asyncio.ensure_future(link.call(command)) for command in ECHO]
         for _ in range(patience):
             await asyncio.sleep(0)
         for call in calls[::3]:
@@ -117,7 +117,7 @@ async def test_a_cancelled_caller_costs_nobody_else_his_reply(link: Link) -> Non
 
 
 async def test_callers_who_are_cancelled_while_connecting_leave_the_attempt_to_the_others(link: Link) -> None:
-    calls = [asyncio.create_task(link.call(PING)) for _ in range(3)]
+    calls = [asyncio.ensure_future(link.call(PING)) for _ in range(3)]
     await asyncio.sleep(0)
     calls[0].cancel()
 
@@ -126,7 +126,7 @@ async def test_callers_who_are_cancelled_while_connecting_leave_the_attempt_to_t
 
 async def test_a_killed_store_fails_all_calls_in_flight_and_is_found_again_when_it_is_back(link: Link, server: Valkey) -> None:
     await link.call(PING)
-    blocked = [asyncio.create_task(link.call(pack(b"BLPOP", b"nothing", b"0"))) for _ in range(5)]
+    blocked = [asyncio.ensure_future(link.call(pack(b"BLPOP", b"nothing", b"0"))) for _ in range(5)]
     await asyncio.sleep(0.05)
 
     server.kill()
@@ -161,7 +161,7 @@ async def test_while_an_attempt_hangs_later_calls_fail_at_once(monkeypatch: pyte
     monkeypatch.setattr(redis_link, "CONNECT_TIMEOUT", 1.5)
     async with stranger(b"") as address:
         link = Link(f"redis://:secret@{address}", welcome)
-        first = asyncio.create_task(link.call(PING))
+        first = asyncio.ensure_future(link.call(PING))
         await asyncio.sleep(redis_link.PAUSE + 0.05)
         with pytest.raises(StoreError, match="no connection yet"):
             await link.call(PING)
@@ -184,9 +184,9 @@ async def test_a_stopped_store_times_out_and_is_found_again(link: Link, server: 
     await link.call(PING)
     server.freeze()
     try:
-        early = asyncio.create_task(link.call(PING))
+        early = asyncio.ensure_future(link.call(PING))
         await asyncio.sleep(0.1)
-        late = asyncio.create_task(link.call(PING))
+        late = asyncio.ensure_future(link.call(PING))
         for call in (early, late):
             with pytest.raises(StoreError, match=r"no answer within 0\.2 s"):
                 await call
@@ -202,7 +202,7 @@ def test_a_loop_that_stood_still_does_not_blame_the_store(server: Valkey, monkey
     async def main() -> None:
         link = Link(server.url, welcome)
         await link.call(PING)
-        call = asyncio.create_task(link.call(pack(b"BLPOP", b"nothing", b"0.2")))  # answered while the loop stands still
+        call = asyncio.ensure_future(link.call(pack(b"BLPOP", b"nothing", b"0.2")))  # answered while the loop stands still
         await asyncio.sleep(0.05)
         time.sleep(0.8)  # noqa: ASYNC251 - the loop is to stand still
         assert await call is None
@@ -289,7 +289,7 @@ async def test_what_the_greeting_raises_refuses_the_connection(server: Valkey) -
 
 async def test_after_closing_every_call_fails_also_those_that_wait_for_a_connection(server: Valkey) -> None:
     link = Link(server.url, welcome)
-    waiting = asyncio.create_task(link.call(PING))
+    waiting = asyncio.ensure_future(link.call(PING))
     await asyncio.sleep(0)
 
     await link.close()
@@ -303,7 +303,7 @@ async def test_after_closing_every_call_fails_also_those_that_wait_for_a_connect
 async def test_closing_does_not_wait_for_a_store_that_does_not_let_us_in() -> None:
     async with stranger(b"") as address:
         link = Link(f"redis://:secret@{address}", welcome)
-        waiting = asyncio.create_task(link.call(PING))
+        waiting = asyncio.ensure_future(link.call(PING))
         while not Stranger.met:  # noqa: ASYNC110 - the server's side of it has no event
             await asyncio.sleep(0.01)
 
@@ -328,7 +328,7 @@ async def test_a_connection_that_is_lost_during_the_greeting_fails_at_once() -> 
 async def test_closing_fails_what_is_in_flight(server: Valkey) -> None:
     link = Link(server.url, welcome)
     await link.call(PING)
-    waiting = asyncio.create_task(link.call(pack(b"BLPOP", b"nothing", b"0")))
+    waiting = asyncio.ensure_future(link.call(pack(b"BLPOP", b"nothing", b"0")))
     await asyncio.sleep(0.01)
 
     await link.close()
@@ -340,8 +340,7 @@ async def test_closing_fails_what_is_in_flight(server: Valkey) -> None:
 async def test_closing_fails_what_has_not_left_yet(link: Link) -> None:
     await link.call(PING)
     before = link.round_trips
-    waiting = asyncio.create_task(link.call(PING))
-    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(link.call(PING))
 
     await link.close()
 

@@ -159,16 +159,16 @@ class HandlerDoor(SwitchboardDoor):
 
     def _evict(self) -> None:
         if self._handler is not None:
-            self._node.process.call(self._handler.tell, Evict())
+            self._node.process.call(self._handler.deliver, Evict())
             self._town.settle()
             self._handler = None
 
     def _answer(self, inbound: Inbound) -> Any:
         process = self._node.process
         if self._handler is None:
-            self._handler = process.call(Handler.start, SESSION, 1, self._node.house)
+            self._handler = process.call(Handler, SESSION, 1, self._node.house)
         reply: ReplyTo[Any] = process.call(ReplyTo)
-        process.call(self._handler.tell, msgspec.structs.replace(inbound, reply_to=reply))
+        process.call(self._handler.deliver, msgspec.structs.replace(inbound, reply_to=reply))
         return self._node.finish(process.spawn(reply.get()))
 
 

@@ -43,7 +43,7 @@ class Node:
         rng = Random(f"{town.seed}/{name}")
         alarms = Alarms(self.line, self)
         self.house = House(self.line, Registry(workflows), Effects(bodies, rng), self, alarms, idle, rng=rng)
-        self.board: Board = self.process.call(Board.start, self.house)._actor_weakref()
+        self.board: Board = self.process.call(Board, self.house)
         self.sweeper = Sweeper(self.house)
         if town.sweeps:
             self.process.spawn(self._sweep())

@@ -27,7 +27,7 @@ def node(town):
 
 
 def handler(node, session=SESSION):
-    return node.board._slots[session].handler._actor_weakref()
+    return node.board._slots[session].handler
 
 
 def post(node, message):
@@ -70,7 +70,7 @@ def test_a_notice_that_does_not_fit_moves_nobody(node, wrong):
     before = handler(node)
     post(node, wrong)
     assert handler(node) is before
-    assert before._actor_ref.is_alive()
+    assert not before.stopped
 
 
 def test_a_notice_that_fits_evicts(node):
@@ -83,7 +83,7 @@ def test_a_notice_that_fits_evicts(node):
 def test_an_idle_notice_of_a_handler_that_died_since_is_taken_quietly(town, node, caplog):
     node.open(echo)
     slot = node.board._slots[SESSION]
-    node.process.call(slot.handler.tell, Evict())
+    node.process.call(slot.handler.deliver, Evict())
     node.process.call(node.board.post, Idle(SESSION, 1, 1))
     town.settle()
     assert node.live == 0
@@ -93,7 +93,8 @@ def test_an_idle_notice_of_a_handler_that_died_since_is_taken_quietly(town, node
 def test_a_message_that_meets_a_dead_handler_opens_a_successor(town, node):
     node.open(echo)
     slot = node.board._slots[SESSION]
-    node.process.call(slot.handler.tell, Evict())
+    node.process.call(slot.handler.deliver, Evict())
+    town.settle()
     assert texts(node.say("1", "hi")) == ["You said hi.", "Yes?"]
     assert node.board._slots[SESSION].incarnation == 2
 
@@ -152,7 +153,7 @@ def test_behind_a_stop_in_the_inbox_nobody_waits_for_ever(town, node):
 
 def test_an_error_while_a_message_is_forwarded_fails_that_message_only(town, node, monkeypatch, caplog):
     node.open(echo)
-    monkeypatch.setattr("switchboard.board.Handler.start", lambda *_: 1 / 0)
+    monkeypatch.setattr("switchboard.board.Handler", lambda *_: 1 / 0)
     broken = node.tell("1", "hi", session="web:2")
     with pytest.raises(GoneError):
         node.finish(broken)
