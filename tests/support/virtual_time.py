@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+MOST_STEPS = 50_000
+"""Steps without time passing; a world that takes more goes round in a circle."""
+
 START = 1_800_000_000.0
 """Seconds since the epoch when a world begins."""
 
@@ -95,6 +98,7 @@ class World:
         self._processes: list[Process] = []
         self._all: list[Process] = []
         self._network: Process | None = None
+        self._still = 0
 
     @property
     def network(self) -> Process:
@@ -139,9 +143,13 @@ class World:
             if not timers:
                 return False
             self.time = max(self.time, min(timers))
+            self._still = 0
             for process in self._processes:
                 process.ring()
             return True
+        self._still += 1
+        if self._still > MOST_STEPS:
+            raise Stuck(f"at {self.time:.3f} s: {MOST_STEPS:,} steps, and no time has passed")
         if self._rng is None:  # take turns
             process = ready[0]
             self._processes.remove(process)
