@@ -7,9 +7,9 @@ replica. Contract: rows TV1 to TV12 of `docs/channels.md`; https://www.twilio.co
 
 import logging
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import Literal
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -37,6 +37,9 @@ POLLS = 90
 MOMENTS = 20
 """How often a caller hears "one moment" while the store is down, each with a pause of three seconds."""
 
+QUIET_SECONDS = 60.0
+"""How long nothing more is logged about forged requests: a stranger shall not write the log."""
+
 OVER = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """The statuses that end a call (TV11); the others are news of its beginning."""
 
@@ -59,6 +62,7 @@ class Phone:
         self._exchange = exchange
         self._token = exchange.settings.twilio_auth_token.get_secret_value()
         self._account = exchange.settings.twilio_account_sid
+        self._quiet_until = 0.0
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Calls and turns, the end of calls, and recordings that are ready."""
@@ -73,7 +77,7 @@ class Phone:
         query = request.query
         line = self._exchange.line("phone", fields.get("To", ""))
         if line is None:
-            logger.warning("no line for %s: add it to [lines], or a phone:* line", fields.get("To"))
+            logger.warning("no line for %.99r: add it to [lines], or a phone:* line", fields.get("To"))
             return _xml(twiml.say(NOT_IN_SERVICE), twiml.hangup())
         session = f"phone:{fields['CallSid']}"
         turn = _number(query.get("turn"))
@@ -169,29 +173,24 @@ class Phone:
 
     async def _read(self, request: web.Request) -> Fields:
         """Limits, signature, fields: 403 for a stranger, 4xx for what is no call; nothing of it is stored."""
-        signature = request.headers.get("X-Twilio-Signature")
+        signature = _only(request.headers.getall("X-Twilio-Signature", ()))
         url = self._exchange.public_url(request)
-        if request.method == "GET":
-            pairs = parse_qsl(request.query_string, keep_blank_values=True)
-            genuine = signed(self._token, url, (), signature)
-        else:
-            body = await read_body(request, self._exchange.limits)
-            if request.content_type == "application/x-www-form-urlencoded":
-                try:
-                    pairs = form.parse(body)
-                except FormError as error:
-                    raise web.HTTPBadRequest(text=str(error)) from None
-                genuine = signed(self._token, url, pairs, signature)
+        pairs: list[tuple[str, str]] = []
+        try:
+            if request.method == "GET":
+                pairs = form.parse(request.rel_url.raw_query_string.encode())
+                genuine = signed(self._token, url, (), signature)
             else:
-                genuine = signed_body(self._token, url, body, signature)
-                pairs = []
+                body = await read_body(request, self._exchange.limits)
+                if request.content_type == "application/x-www-form-urlencoded":
+                    pairs = form.parse(body)
+                    genuine = signed(self._token, url, pairs, signature)
+                else:
+                    genuine = signed_body(self._token, url, body, signature)
+        except FormError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
         if not genuine:
-            self._exchange.counters["forged"] += 1
-            logger.warning(
-                "refused a request to %s: its X-Twilio-Signature does not fit. If it came from Twilio, set TWILIO_AUTH_TOKEN and "
-                "PUBLIC_URL as Twilio has them.",
-                url.partition("?")[0],
-            )
+            self._note_forgery(url.partition("?")[0])
             raise web.HTTPForbidden(text="The signature does not fit.\n")
         fields = dict(pairs)
         if fields.get("AccountSid", self._account) != self._account:
@@ -200,6 +199,22 @@ class Phone:
         if not (sid.isascii() and sid.isalnum() and len(sid) <= 64):  # noqa: PLR2004 - a SID has 34 characters; some room
             raise web.HTTPBadRequest(text="CallSid is missing.\n")
         return fields
+
+    def _note_forgery(self, url: str) -> None:
+        self._exchange.counters["forged"] += 1
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET_SECONDS
+            logger.warning(
+                "refused a request to %.200r: its X-Twilio-Signature does not fit. If it came from Twilio, set TWILIO_AUTH_TOKEN and "
+                "PUBLIC_URL as Twilio has them. So far %d were refused; nothing more is said of them for %d seconds.",
+                url, self._exchange.counters["forged"], QUIET_SECONDS,
+            )  # fmt: skip
+
+
+def _only(values: Sequence[str]) -> str | None:
+    """What is there once. Of two signatures nobody can tell which one a proxy in front has looked at."""
+    return values[0] if len(values) == 1 else None
 
 
 def _heard(fields: Fields) -> tuple[str, dict[str, object]]:
