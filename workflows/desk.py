@@ -20,7 +20,6 @@ from workflows.talk import Talk
 from workflows.tasks import MOST_TASKS, Task, Tasks, invent_name
 from workflows.tools import AnyTool, CancelTask, CreateReminder, ListTasks, TaskStatus, WatchFlight
 
-
 BOOKABLE = timedelta(days=366)
 """How far ahead a flight is watched; airlines sell theirs about eleven months ahead. It bounds the history of a watch, too."""
 
