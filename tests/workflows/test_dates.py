@@ -81,13 +81,14 @@ def test_what_is_no_moment_is_refused_in_words(text: str, why: str) -> None:
 
 
 @given(
-    st.datetimes(datetime(1980, 1, 1), datetime(2037, 1, 1)), st.sampled_from(["Europe/London", "Australia/Lord_Howe", "America/St_Johns"])
+    st.datetimes(datetime.fromisoformat("1980-01-01"), datetime.fromisoformat("2037-01-01")),
+    st.sampled_from(["Europe/London", "Australia/Lord_Howe", "America/St_Johns"]),
 )
 def test_a_moment_is_that_time_on_the_wall_or_remarked_upon(local: datetime, zone: str) -> None:
     moment = read_moment(local.isoformat(), ZoneInfo(zone))
     on_the_wall = moment.at.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     assert on_the_wall == local or "clocks go forward" in moment.remark
-    assert timedelta(0) <= on_the_wall - local <= timedelta(hours=1)
+    assert timedelta(0) <= on_the_wall - local <= timedelta(hours=2)  # St John's, in 1988
 
 
 def test_a_day_is_said_with_its_year_only_if_it_is_another() -> None:
