@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final, Literal, Self
@@ -172,7 +172,7 @@ class RedisHistory:
         return Overdue(
             swept_by_other=other == 1,
             pending=tuple((session.decode(), attempts) for session, attempts in zip(pending[::2], pending[1::2], strict=True)),
-            due=tuple(_alarm(member, at) for member, at in zip(due[::2], due[1::2], strict=True)),
+            due=_alarms(zip(due[::2], due[1::2], strict=True)),
         )
 
     async def clear_due(self, session: str, gen: int, step: str) -> bool:
@@ -212,7 +212,7 @@ class RedisHistory:
         return Indexes(
             pending={session.decode(): int(float(at)) for session, at in _pairs(pending)},
             owner={session.decode(): _owner(entry) for session, entry in _pairs(owner)},
-            due=tuple(_alarm(member, int(float(at))) for member, at in _pairs(due)),
+            due=_alarms((member, int(float(at))) for member, at in _pairs(due)),
         )
 
     async def expires_in(self, session: str) -> int | None:
@@ -305,10 +305,17 @@ def _member(name: bytes, gen: int, step: str) -> bytes:
     return b"%b %d/%b" % (name, gen, step.encode())
 
 
-def _alarm(member: bytes, at: int) -> tuple[str, Alarm]:
-    session, _, name = member.decode().rpartition(" ")
-    gen, _, step = name.partition("/")
-    return session, Alarm(int(gen), step, at)
+def _alarms(entries: Iterable[tuple[bytes, int]]) -> tuple[tuple[str, Alarm], ...]:
+    """Read members of a `due` index. One that we did not write is left out, for the others of its partition must not wait for it."""
+    alarms: list[tuple[str, Alarm]] = []
+    for member, at in entries:
+        try:
+            session, _, name = member.decode().rpartition(" ")
+            gen, _, step = name.partition("/")
+            alarms.append((session, Alarm(int(gen), step, at)))
+        except ValueError:
+            _log.error("A due index holds what is no alarm; remove it with ZREM", member=member)
+    return tuple(alarms)
 
 
 def _owner(entry: bytes) -> tuple[str, int]:

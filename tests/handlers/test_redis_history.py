@@ -548,3 +548,12 @@ def test_the_clock_follows_a_store_that_runs_slower() -> None:
 
 def test_until_the_store_told_its_time_the_clock_is_our_own() -> None:
     assert abs(StoreClock().now() - time.time() * 1000) < 10_000
+
+
+async def test_what_is_no_alarm_in_a_due_index_does_not_hold_up_the_others(valkey: redis.Redis, history: RedisHistory) -> None:
+    partition = partition_of("web:1")
+    valkey.zadd(f"sb:{{{partition}}}:due", {b"\xff": 0, b"web:1": 0, b"web:1 x/0": 0, b"web:1 7/0": 1})
+    found = await history.peek(partition, 100, 5_000)
+    assert [(session, alarm.gen, alarm.step) for session, alarm in found.due] == [("web:1", 7, "0")]
+    indexes = await history.indexes(partition)
+    assert [session for session, _ in indexes.due] == ["web:1"]
