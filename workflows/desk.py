@@ -13,7 +13,6 @@ import msgspec
 
 from workflows.dates import read_moment, say_date, say_moment, say_span, until
 from workflows.errands import Due, Look, flight_watch, reminder
-from workflows.errors import StepFailed
 from workflows.fares import Quote, Trip
 from workflows.inputs import ErrandDone
 from workflows.talk import Talk
@@ -37,22 +36,19 @@ class Desk:
 
     async def do(self, tool: AnyTool, asked: datetime) -> str:
         """Do what a tool asks for, and say in words what became of it; `asked` is when the user spoke, by which a date is past or not."""
-        try:
-            match tool:
-                case CreateReminder():
-                    return self._refusal(tool.name) or await self._remind(tool, asked)
-                case WatchFlight():
-                    return self._refusal(tool.name) or await self._watch(tool, asked)
-                case ListTasks():
-                    return self._list()
-                case TaskStatus(name=name):
-                    task = self.tasks.find(name)
-                    return await self._status(task) if task is not None else f'There is no task "{name}". {self._list()}'
-                case CancelTask(name=name):
-                    task = self.tasks.find(name)
-                    return await self._cancel(task) if task is not None else f'There is no task "{name}". {self._list()}'
-        except StepFailed as error:
-            return f"That failed: {error.reason}"
+        match tool:
+            case CreateReminder():
+                return self._refusal(tool.name) or await self._remind(tool, asked)
+            case WatchFlight():
+                return self._refusal(tool.name) or await self._watch(tool, asked)
+            case ListTasks():
+                return self._list()
+            case TaskStatus(name=name):
+                task = self.tasks.find(name)
+                return await self._status(task) if task is not None else f'There is no task "{name}". {self._list()}'
+            case CancelTask(name=name):
+                task = self.tasks.find(name)
+                return await self._cancel(task) if task is not None else f'There is no task "{name}". {self._list()}'
 
     def close(self, done: ErrandDone) -> str:
         """A task has ended: what the user is to be told of it."""
