@@ -9,7 +9,7 @@ from datetime import datetime
 
 from workflows.dates import WEEKDAYS
 from workflows.desk import Desk
-from workflows.errands import LOOK_EVERY_HOURS
+from workflows.errands import LOOK_EVERY_HOURS, Hours
 from workflows.errors import StepFailed
 from workflows.inputs import ErrandDone, Heard, Silence
 from workflows.memory import Memory, Past
@@ -47,7 +47,7 @@ CHAT_INSTRUCTIONS = (
 
 @workflow(name="assistant")
 async def assistant(
-    talk: Talk, look_every_hours: float = LOOK_EVERY_HOURS, past: Past | None = None, tasks: list[Task] | None = None
+    talk: Talk, look_every_hours: Hours = LOOK_EVERY_HOURS, past: Past | None = None, tasks: list[Task] | None = None
 ) -> None:
     """Chat with one user. `past` and `tasks` are what the generation before has left; lines give `look_every_hours` at most."""
     memory = Memory(past or Past())

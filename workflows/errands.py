@@ -5,6 +5,7 @@ Each is a session of its own, so calling one off (at once, silently) and startin
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
@@ -14,6 +15,8 @@ from workflows.talk import Talk
 from workflows.workflow import workflow
 
 LOOK_EVERY_HOURS = 6.0
+
+Hours = Annotated[float, msgspec.Meta(gt=0)]
 
 MOST_FAILURES = 4
 """Looks that may fail one after another before a watch gives up: a day's, by default."""
@@ -42,7 +45,7 @@ async def reminder(talk: Talk, description: str, at: datetime) -> str:
 
 
 @workflow(name="flight_watch")
-async def flight_watch(talk: Talk, trip: Trip, max_price: Decimal, currency: str, hours: float = LOOK_EVERY_HOURS) -> Quote | None:
+async def flight_watch(talk: Talk, trip: Trip, max_price: Decimal, currency: str, hours: Hours = LOOK_EVERY_HOURS) -> Quote | None:
     """Look for fares every `hours` until one is low enough, or the day of departure is over (None).
 
     A look that fails is made up for by the next one; what cannot get better, and too many in a row, end the watch.

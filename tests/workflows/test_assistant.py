@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.scripted import Model, calls
 
 from workflows.assistant import CHAT_ONLY, DONE, GREETING, LOST, MOST_CALLS, MOST_ROUNDS, SPEECHLESS, UNREACHABLE, assistant
+from workflows.errors import RehearsalError
 from workflows.events import Heard, Memo, Opened, decode, encode
 from workflows.fares import Quote, find_fares
 from workflows.memory import BUDGET, KEPT, Memory, Past
@@ -354,6 +355,12 @@ def test_how_often_flights_are_looked_for_is_the_lines_business() -> None:
     assert chat.say("watch", calls(JFK))[0].endswith("I look every 30 minutes.")
     chat.call.pass_time(HOUR)
     assert len([event for event in chat.call.errands[0].history if isinstance(event, Memo)]) == 3
+
+
+@pytest.mark.parametrize("hours", [0, -1, "often"])
+def test_a_line_that_would_look_without_end_is_refused(hours: Any) -> None:
+    with pytest.raises(RehearsalError, match="look_every_hours"):
+        Chat(args={"look_every_hours": hours})
 
 
 def test_an_errand_is_started_once_and_its_notice_stands_once_in_the_history() -> None:
