@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run call test check tests proof simulation teeth bench format lock clean
+.PHONY: run call test check tests proof simulation teeth fuzz bench format lock clean
 
 run: $(STAMP)
 	@$(BIN)/switchboard serve
@@ -32,6 +32,9 @@ simulation: $(STAMP)
 
 teeth: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m proof --timeout 1200 tests/scenarios/test_teeth.py
+
+fuzz: $(STAMP)
+	@PYTHONPATH=.:tests $(BIN)/python -m support.fuzz $(SEED)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(if $(FULL),--full)

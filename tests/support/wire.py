@@ -106,8 +106,8 @@ class Pipeline:
             self._writer = None
 
     async def _answer(self, request: bytes) -> Answer:
-        status = 100
-        while status < 200:  # others are interim ones
+        head, status = b"", 100
+        while status < 200:  # those are interim answers
             while (end := self._buffer.find(b"\r\n\r\n")) < 0:
                 await self._read(request)
             head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import redis
 import uvloop
-from support.forgeries import ALTERATIONS, HOST, Forgery, forge
+from support.alterations import ALTERATIONS, HOST
+from support.forgeries import Forgery, forge
 from support.phone_house import PhoneHouse, phone_house
 from support.rewritings import CARRIERS, WRITINGS
 from support.webhooks import Webhook, webhook
@@ -19,7 +20,7 @@ from telephony.simulators.events import Said
 
 SEED = 20_261_122
 FORGERIES = 100_000
-BLOCK = 25_000
+BLOCK = 10_000
 AT_ONCE = 50
 PER_WEBHOOK = 20
 CONNECTIONS = 4
@@ -101,7 +102,8 @@ def test_no_forgery_is_accepted_or_leaves_anything_behind(
             assert house.server.board.live == 0
             assert house.counters["forged"] == forgers.unsigned > BLOCK * 0.8
             assert set(house.counters) == {"forged", "requests_malformed"}
-            assert [record.levelname for record in caplog.records] == ["WARNING"]
+            assert {record.levelname for record in caplog.records} == {"WARNING"}
+            assert len(caplog.records) < 10, "one a minute, on a machine however slow"
             async with Pipeline(house.port) as pipeline:
                 for each in forgers.same:
                     (answer,) = await pipeline.ask([each.data])
@@ -150,6 +152,7 @@ def test_a_stranger_does_not_write_the_log(valkey_url: str, valkey: redis.Redis,
             assert house.counters["forged"] == 100
 
     run(scene())
-    (record,) = caplog.records
+    assert len(caplog.records) < 10
+    record = caplog.records[0]
     assert record.levelno == logging.WARNING
     assert len(record.getMessage()) < 600
