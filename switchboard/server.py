@@ -4,9 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -19,8 +17,9 @@ from handlers.history import History
 from handlers.messages import Message
 from switchboard.board import Board
 from switchboard.channel import Channel, Exchange
-from switchboard.errors import PluginError, ServerError
+from switchboard.errors import ServerError
 from switchboard.guard import GuardedRunner, Limits
+from switchboard.plugins import Body, opened_bindings, opened_services, plugins
 from switchboard.settings import Settings
 from switchboard.store import opened_store
 from switchboard.sweeper import Sweeper
@@ -44,16 +43,16 @@ class Posting:
 
 
 class Server:
-    """One node, put together: a history, a switchboard, a sweeper and the channels."""
+    """One node, put together: a history, what is bound to effects, a switchboard, a sweeper and the channels."""
 
-    def __init__(self, settings: Settings, history: History) -> None:
+    def __init__(self, settings: Settings, history: History, bindings: Mapping[str, Body] | None = None) -> None:
         posting = Posting()
         alarms = Alarms(history, posting)
         self.counters = Counters()
         self.house = House(
             history,
             Registry(),
-            Effects(_bindings()),
+            Effects(bindings),
             posting,
             alarms,
             settings.sessions.idle.total_seconds(),
@@ -96,30 +95,14 @@ class Server:
         await asyncio.sleep(0)
 
 
-def _bindings() -> dict[str, Callable[..., Any]]:
-    return dict(_plugins("switchboard.effects"))
-
-
 def _channels(exchange: Exchange) -> list[Channel]:
-    return [found(exchange) for _, found in _plugins("switchboard.channels")]
-
-
-def _plugins(group: str) -> Iterator[tuple[str, Any]]:
-    for point in entry_points(group=group):
-        try:
-            found = point.load()
-        except Exception as error:
-            raise PluginError(
-                f"{point.name} of {group} cannot be loaded ({point.value}): {type(error).__name__}: {error}. "
-                "Mend or uninstall the distribution that brings it."
-            ) from error
-        yield point.name, found
+    return [found(exchange) for _, found in plugins("switchboard.channels")]
 
 
 async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve until `stop` is set; `listening` is told the address. Raises `ServerError` when the port is taken."""
-    async with opened_store(settings) as history:
-        server = Server(settings, history)
+    async with opened_store(settings) as history, opened_services(settings) as served, opened_bindings(served) as bindings:
+        server = Server(served, history, bindings)
         runner = GuardedRunner(server.app, server.limits, server.counters, shutdown_timeout=DRAIN_SECONDS)
         await runner.setup()
         try:
