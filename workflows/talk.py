@@ -218,7 +218,8 @@ class Talk:
     async def speak(self, effect: Effect[P, Speakable], *args: P.args, **kwargs: P.kwargs) -> Speakable:
         """Like `call`, its text streamed to the caller while it comes and said as one output when it is on record."""
         value: Speakable = await trap(CallStep(_effect(effect), args, kwargs, stream=True))
-        self.say(value.text)
+        if value.text:  # a model that only calls tools says nothing
+            self.say(value.text)
         return value
 
     async def sleep(self, until: timedelta | datetime) -> None:

@@ -433,6 +433,16 @@ def test_speak_says_the_text_of_the_result_as_one_output() -> None:
     assert run.run.note == 3
 
 
+def test_speak_says_nothing_where_there_is_no_text() -> None:
+    @workflow
+    async def speaker(talk: Talk) -> None:
+        await talk.speak(think, "x")
+        talk.say("done")
+
+    run = BareRun(speaker)
+    assert run.memo("think", {"text": "", "tokens": 3}) == ["done"]
+
+
 def test_what_is_no_effect_is_refused() -> None:
     async def plain(prompt: str) -> str: ...
 
