@@ -12,6 +12,7 @@ import msgspec
 from workflows.effects import Effect, Retry, idempotency_key
 from workflows.errors import TerminalError, TransientError
 from workflows.steps import CallStep
+from workflows.think import charged
 
 NIL = msgspec.Raw(b"\xc0")
 
@@ -22,7 +23,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What is recorded of an effect: its msgpack value, or `(class, message, terminal)` of why there is none."""
+    """What is recorded of an effect: its msgpack value, or `(class, message, terminal)` of why there is none; and what it was charged."""
 
     value: msgspec.Raw = NIL
     error: tuple[str, str, bool] | None = None
@@ -51,11 +52,12 @@ class Effects:
                 kwargs = {**kwargs, "emit": emit}
             value = await self._insist(effect, lambda: body(*step.args, **kwargs))
             # What the run gets is what is on record, in this first life as in all later ones: what does not fit fails here, not there.
+            value, usage = charged(value)
             raw = msgspec.Raw(_encode(value))
             effect.read(raw)
         except Exception as error:  # noqa: BLE001 - whatever an effect raises is its recorded failure
             return _failed(error)
-        return Outcome(raw)
+        return Outcome(raw, usage=usage)
 
     def _body(self, effect: Effect[..., Any]) -> Callable[..., Awaitable[Any]]:
         body = self._bindings.get(effect.name)

@@ -1,6 +1,7 @@
 """A session in words, for people, and as plain values, for machines."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
@@ -126,8 +127,19 @@ def _state_in_words(replay: Replay) -> Iterator[Text]:
                 yield Text(f"alarm of step {step} at {time_of(at, replay.opened).isoformat(' ', 'seconds')}")
             for errand in replay.errands:
                 yield Text(clean(f"errand {errand.name} ({errand.state}): {errand.key}"))
+    if usage := charged(replay):
+        yield Text(f"charged by the model: {' and '.join([f'{tokens:,} tokens {clean(name)}' for name, tokens in usage.items()])}")
     if any(moment.hidden for moment in replay.moments):
         yield Text(f"{_HIDDEN}: a secret, or what no step is known to have taken, which may be one", "dim")
+
+
+def charged(replay: Replay) -> dict[str, int]:
+    """What all answers of a model on record were charged for, in tokens; of this generation, for those before are gone."""
+    total = Counter[str]()
+    for moment in replay.moments:
+        if isinstance(moment.event, Memo) and moment.event.usage:
+            total.update({name: tokens for name, tokens in moment.event.usage.items() if isinstance(tokens, int)})
+    return dict(total)
 
 
 def difference(replay: Replay) -> Iterator[Text]:
@@ -201,6 +213,7 @@ def as_value(replay: Replay) -> dict[str, Any]:
     if opened is not None:
         value |= {name: getattr(opened, name) for name in ("workflow", "channel", "line", "caller", "locale", "time_zone", "gen")}
     value["events"] = [_moment_as_value(moment, opened) for moment in replay.moments]
+    value["usage"] = charged(replay)
     value["waits_for"] = replay.waits_for
     value["alarms"] = [{"step": step, "at": time_of(at, opened).isoformat()} for step, at in replay.alarms]
     value["errands"] = [msgspec.structs.asdict(errand) for errand in replay.errands]
@@ -229,8 +242,9 @@ def _moment_as_value(moment: Moment, opened: Opened | None) -> dict[str, Any]:
     match event:
         case Heard(id=id_, type=type_, payload=payload):
             value |= {"id": id_, "type": type_, "payload": None if moment.hidden else payload, "hidden": moment.hidden}
-        case Memo(step=step, name=name, value=raw, error=error):
+        case Memo(step=step, name=name, value=raw, error=error, usage=usage):
             value |= {"step": step, "name": name, "error": error} if error else {"step": step, "name": name, "value": _value(raw)}
+            value |= {"usage": usage} if usage else {}
         case Fired(step=step):
             value["step"] = step
         case Sent(output=output, receipt=receipt):

@@ -17,6 +17,7 @@ from workflows.opens import Open
 from workflows.registry import Registry
 from workflows.scene import Scene
 from workflows.steps import CallStep, CancelStep, Errand, StartStep, StatusStep
+from workflows.think import charged
 
 MOST_ACTIONS = 10_000
 """What may happen in a rehearsal without time passing; a workflow that calls effects for ever would never let it go on."""
@@ -111,6 +112,7 @@ class Stage:
             return NOTHING[0], (type(error).__name__, str(error), isinstance(error, TerminalError))
         finally:
             idempotency_key.reset(token)
+        value, _ = charged(value)
         try:
             effect.read(raw(value))
         except msgspec.ValidationError as error:

@@ -25,15 +25,18 @@ class ToolCall(msgspec.Struct, frozen=True, gc=False):
     arguments: str
 
 
-class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The tokens that an answer was charged for; an array, since it stands in every memo."""
+class Usage(msgspec.Struct, frozen=True, rename={"prompt_tokens": "in", "completion_tokens": "out"}, gc=False):
+    """The tokens that an answer was charged for; short names, since they stand in every memo."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
 class Thought(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A whole answer of the model: what it says, the tools it wants called, and what it was charged for (None: nobody knows)."""
+    """A whole answer of the model: what it says, the tools it wants called, and what it was charged for (None: nobody knows).
+
+    The usage is recorded beside the value (see `charged`), so it never comes to a conversation.
+    """
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -47,3 +50,11 @@ async def think(messages: list[ChatMessage], tools: list[ToolSpec]) -> Thought: 
     What is bound may take `emit` as well, for the words of the text while they come. An answer that breaks off is a failure, never a
     `Thought`. Raises `TransientError` for what may pass (with what Retry-After says), `TerminalError` for what will not.
     """
+
+
+def charged(value: Any) -> tuple[Any, dict[str, int] | None]:
+    """A value of an effect without its `usage`, if it has one, and that, as it stands in a memo."""
+    match value:
+        case msgspec.Struct(usage=Usage() as usage):  # type: ignore[misc]  # a struct of whoever declares the effect
+            return msgspec.structs.replace(value, usage=None), msgspec.to_builtins(usage)
+    return value, None

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from support.shop import AT, BUG, LONGER, PIN, SHOP, TEA, pressed, price, record
 
 from switchboard import show
 from switchboard.replay import Replay, replay
-from workflows.events import AnyEvent, Fired, Heard, Left, Memo, Opened, Sent
+from workflows.events import AnyEvent, Fired, Heard, Left, Memo, Opened, Sent, decode, encode
 from workflows.outputs import Play, Say, Ssml
 
 NIL = msgspec.Raw(b"\xc0")
@@ -153,3 +154,19 @@ def test_a_time_or_a_zone_that_nobody_knows_does_not_stop_the_telling(tmp_path: 
     assert show.time_of(10**18, None) == datetime.min.replace(tzinfo=UTC)
     seen = replay("phone:CA1", record(registry, "phone:CA1", time_zone="Moon/Base"), registry)
     assert words(seen)[3].startswith("0  2025-11-24 16:00:00+00:00  opened")
+
+
+def test_what_the_model_was_paid_for_is_added_up(tmp_path: Path) -> None:
+    registry = write_shop(tmp_path)
+    elements = list(record(registry, "phone:CA1", PIN, TEA, price))
+    assert not [line for line in words(replay("phone:CA1", elements, registry)) if "charged" in line]
+    memo = decode(elements[-1])
+    paid = [encode(msgspec.structs.replace(memo, usage={"in": tokens, "out": 40}), bytes(8)) for tokens in (812, 1_300)]
+    seen = replay("phone:CA1", [*elements[:-1], *paid], registry)
+    assert "charged by the model: 2,112 tokens in and 80 tokens out" in words(seen)
+    told = value(seen)
+    assert told["usage"] == {"in": 2_112, "out": 80}
+    assert [event.get("usage") for event in cast("list[dict[str, object]]", told["events"])[-2:]] == [
+        {"in": 812, "out": 40},
+        {"in": 1_300, "out": 40},
+    ]

@@ -104,11 +104,11 @@ def test_prompts_are_not_on_record() -> None:
     assert b"friendly" not in stored
 
 
-def test_what_an_answer_was_charged_for_is_in_the_memo() -> None:
+def test_what_an_answer_was_charged_for_is_no_part_of_its_value() -> None:
     chat = Chat()
     chat.say("hello", "Hi!")
     (memo,) = [event for event in chat.call.history if isinstance(event, Memo)]
-    assert msgspec.msgpack.decode(memo.value) == {"text": "Hi!", "usage": [2, 1]}
+    assert msgspec.msgpack.decode(memo.value) == {"text": "Hi!"}
 
 
 def test_messages_that_come_while_it_thinks_are_answered_in_turn() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from workflows.fares import Quote, Trip, find_fares
-from workflows.think import Thought, ToolCall, Usage, think
+from workflows.think import Thought, ToolCall, Usage, charged, think
 
 
 @pytest.mark.parametrize("effect", [think, find_fares])
@@ -36,3 +36,15 @@ def test_a_thought_of_words_alone_takes_little_more_than_its_words() -> None:
 
 def test_a_trip_has_a_way_back_or_none() -> None:
     assert Trip("LHR", "JFK", date(2026, 12, 24)).return_ is None
+
+
+def test_the_usage_of_an_answer_stands_beside_it_in_few_bytes() -> None:
+    value, usage = charged(Thought("Hello.", usage=Usage(812, 40)))
+    assert value == Thought("Hello.")
+    assert usage == {"in": 812, "out": 40}
+    assert len(msgspec.msgpack.encode(usage)) <= 12
+
+
+@pytest.mark.parametrize("value", [Thought("Hello."), None, 7, {"usage": 3}, Quote(Decimal(1), "EUR", "x")])
+def test_what_was_not_charged_for_is_left_as_it_is(value: Any) -> None:
+    assert charged(value) == (value, None)
