@@ -19,7 +19,14 @@ NIL = msgspec.Raw(b"\xc0")
 LONGEST_TEXT = 2_000
 """Characters of an error's message that are recorded: some libraries put whole pages into theirs."""
 
+Emit = Callable[[str], None]
+"""Where the words of a spoken effect go while they come."""
+
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def _unheard() -> Emit:
+    return lambda _: None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -37,20 +44,21 @@ class Effects:
         self._bindings = dict(bindings or {})
         self._rng = rng or Random()  # noqa: S311 - spreads retries, keeps no secret
 
-    async def perform(self, step: CallStep, key: str, emit: Callable[[str], None]) -> Outcome:
+    async def perform(self, step: CallStep, key: str, begin: Callable[[], Emit] = _unheard) -> Outcome:
         """Call an effect until it succeeds, fails for good, or its budget is spent; to be run in a task of its own.
 
         `key` is the same for every attempt, on whatever node: vendors that take an idempotency key get it (`workflows.idempotency_key`).
+        An effect that is spoken gets from `begin`, for each attempt anew, where its words go while they come.
         Cancelling this leaves no outcome; everything else is one.
         """
         effect = step.effect
         idempotency_key.set(key)
         try:
             body = self._body(effect)
-            kwargs = step.kwargs
             if step.stream and "emit" in inspect.signature(body).parameters:
-                kwargs = {**kwargs, "emit": emit}
-            value = await self._insist(effect, lambda: body(*step.args, **kwargs))
+                value = await self._insist(effect, lambda: body(*step.args, **step.kwargs, emit=begin()))
+            else:
+                value = await self._insist(effect, lambda: body(*step.args, **step.kwargs))
             # What the run gets is what is on record, in this first life as in all later ones: what does not fit fails here, not there.
             value, usage = charged(value)
             raw = msgspec.Raw(_encode(value))

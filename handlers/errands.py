@@ -97,6 +97,11 @@ def notice_id(key: str) -> str:
     return f"errand/{key}/done"
 
 
+def is_notice(id_: str) -> bool:
+    """Whether a dedupe id is that of an errand's notice."""
+    return id_.startswith("errand/") and id_.endswith("/done")
+
+
 async def _insist(post: Post, rng: Random, inbound: Inbound) -> Answer:
     wait = AGAIN_SECONDS[0]
     while True:

@@ -4,6 +4,8 @@ HandlerError
 ├── StoreError             the store did not answer, or not in time: the outcome of the call is unknown
 ├── FormatError            the store holds another format or another number of partitions
 ├── UnstorableError        an input holds something that no history can
+├── ReusedKeyError         an idempotency key was used for another input before; nothing was stored
+├── BusyError              the line takes no input before the one before is answered; nothing was stored
 └── GoneError              the actor that should have answered died first; asking again is safe
 """
 
@@ -22,6 +24,14 @@ class FormatError(HandlerError):
 
 class UnstorableError(HandlerError):
     """An input holds something that no history can: half a surrogate pair, a number beyond 64 bits, a foreign object."""
+
+
+class ReusedKeyError(HandlerError):
+    """An idempotency key was used for another input of this session before; this one was not stored."""
+
+
+class BusyError(HandlerError):
+    """The line takes no input before the one before is answered; this one was not stored."""
 
 
 class GoneError(HandlerError):

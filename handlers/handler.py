@@ -7,7 +7,7 @@ rules are those of `docs/format.md`: feed on trust, append, and only then show.
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,7 +18,7 @@ from handlers.history import LEASE_MS
 from handlers.house import House
 from handlers.intake import Intake
 from handlers.journal import TAKE_OVERS, TRIES, Journal
-from handlers.messages import Again, Collect, Done, Due, Evict, Gone, Idle, Inbound, Notified, Quiet, Resume, Status, Tick
+from handlers.messages import Again, Collect, Done, Due, Evict, Gone, Idle, Inbound, News, Notified, Quiet, Read, Resume, Status, Tick
 from handlers.reply import ReplyTo
 from handlers.waiters import Waiters
 from handlers.work import Work, want_of
@@ -67,7 +67,7 @@ class Handler(AsyncioActor):
     def on_receive(self, message: Any) -> Coroutine[Any, Any, None] | None:
         """Handle one message; whatever needs the store goes on as a coroutine."""
         match message:
-            case Inbound() | Collect() | Status() | Resume() | Due():
+            case Inbound() | Collect() | Read() | Status() | Resume() | Due():
                 self._count += 1
                 self.quiet_since = self._loop.time()
                 self._poll = POLL_SECONDS[0]
@@ -123,6 +123,8 @@ class Handler(AsyncioActor):
             case Collect():
                 self._waiters.collect(message)
                 await self._refresh()
+            case Read():
+                await self._tell_news(message)
             case Resume():
                 await self._resume(message)
             case Status():
@@ -183,6 +185,21 @@ class Handler(AsyncioActor):
                 self.session, TAKE_OVERS, self.session,
             )  # fmt: skip
 
+    async def _tell_news(self, read: Read) -> None:
+        journal = self._journal
+        if read.confirm or journal.run is None:
+            await self._refresh()
+        run = journal.run
+        if run is None:
+            state: Literal["broken", "absent"] = "broken" if journal.broken else "absent"
+            read.reply_to.answer(News((), state, None, journal.length, journal.tail, 0))
+            return
+        spoken = run.turns.since(read.after)
+        if spoken is None:
+            spoken = await journal.recall_since(read.after)
+        position = run.opened.base + run.length - 1
+        read.reply_to.answer(News(tuple(spoken), "ended" if run.ended else "live", run.note, journal.length, journal.tail, position))
+
     async def _tell_status(self, status: Status) -> None:
         await self._refresh()
         journal, run = self._journal, self._journal.run
@@ -226,6 +243,8 @@ class Handler(AsyncioActor):
             await self._waiters.show(journal)
             for inbound in self._waiters.take_lost(run):
                 self.deliver(Again(inbound))
+        if self.session in self._house.followers:
+            self._house.followers.changed(self.session, journal.length, journal.tail)
         self._wake_in_time()
 
     async def _restart(self, run: Run) -> None:

@@ -7,6 +7,7 @@ from handlers.alarms import Alarms
 from handlers.counters import Counters
 from handlers.effects import Effects
 from handlers.errands import Post
+from handlers.followers import Followers
 from handlers.history import History
 from workflows.registry import Registry
 
@@ -28,3 +29,4 @@ class House:
     ttl_ms: int = 30 * 86_400_000
     rng: Random = field(default_factory=Random)
     counters: Counters = field(default_factory=Counters)
+    followers: Followers = field(default_factory=Followers)

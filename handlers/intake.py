@@ -4,7 +4,7 @@ import logging
 
 from handlers.counters import Counters
 from handlers.errands import is_start, notice_id
-from handlers.errors import StoreError
+from handlers.errors import BusyError, HandlerError, ReusedKeyError, StoreError
 from handlers.house import House
 from handlers.journal import TRIES, Journal
 from handlers.messages import Inbound, Opening
@@ -50,6 +50,8 @@ class Intake:
         opening = inbound.opening if inbound.type != "left" else None
         if run is not None and inbound.id in run.turns:
             return await self._repeat(inbound)
+        if run is not None and inbound.key and (why := _objection(run, inbound)) is not None:
+            return await self._object(inbound, why)
         if journal.state == "absent":
             if opening is None:
                 _refuse(inbound, "handled", ended=True)
@@ -167,6 +169,14 @@ class Intake:
             self._waiters.add(inbound)
         return True
 
+    async def _object(self, inbound: Inbound, why: HandlerError) -> bool:
+        """It is refused for what is on record, or is not yet: from a confirmed tail only."""
+        if not await self._journal.claim():
+            return False
+        if inbound.reply_to is not None:
+            inbound.reply_to.fail(why)
+        return True
+
     async def _turn_away(self, inbound: Inbound) -> bool:
         """It will not be stored, which is said from a confirmed tail only."""
         if self._journal.run is not None and not await self._confirm(inbound):
@@ -185,6 +195,15 @@ class Intake:
         if run is not None and run.ended and is_start(inbound):
             self._work.ask_for_notice()
         return await self._journal.claim()
+
+
+def _objection(run: Run, inbound: Inbound) -> HandlerError | None:
+    """Why an input with a key is not taken: the key stands for another input, or the line hears one at a time."""
+    if any(id_.startswith(inbound.key) for id_ in run.turns.ids):
+        return ReusedKeyError(f"{run.session}: this key came with another input before")
+    if run.turns.open and run.opened.facts.get("busy") == "reject":
+        return BusyError(f"{run.session}: the input before is not answered yet")
+    return None
 
 
 def _carried(run: Run | None, now: int) -> tuple[Carried, ...]:

@@ -13,11 +13,11 @@ import msgspec
 from handlers.errors import StoreError, UnstorableError
 from handlers.history import PAGE, Alarm, Append, Reply, Restart
 from handlers.house import House
-from handlers.recall import recall
+from handlers.recall import recall, recall_since
 from handlers.record import Record
 from workflows.events import UID_BYTES, AnyEvent, Fired, Heard, Left, Memo, Opened, Sent, describe, encode, uid_of
 from workflows.run import Run
-from workflows.turns import Answer
+from workflows.turns import Answer, Spoken
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,10 @@ class Journal(Record):
     async def recall(self, turn: int | str, offset: int = 0) -> Answer | None:
         """The answer to a turn that the run no longer remembers; see `handlers.recall`."""
         return await recall(self.session, self._history, self._registry, turn, offset)
+
+    async def recall_since(self, after: tuple[int, int] | None) -> list[Spoken]:
+        """What was said behind an output, if the run no longer remembers; see `handlers.recall`."""
+        return await recall_since(self.session, self._history, self._registry, after)
 
     # -- writing ---------------------------------------------------------------------------------------------------------------------------
 

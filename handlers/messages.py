@@ -4,13 +4,13 @@ Those that the switchboard forwards to a handler are counted (see `Idle`); a han
 last part, which are not.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from handlers.effects import Outcome
 from handlers.reply import ReplyTo
-from workflows.turns import Answer
+from workflows.turns import Answer, Spoken
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -40,7 +40,8 @@ class Inbound(Message, frozen=True):
     `id` is the channel's dedupe id, `type` and `payload` are those of the recorded `heard` (`left` with `payload["reason"]` is the caller
     leaving; empty: the opening itself is the input). `opening` says how to open the session if it is not there; `fresh`: the channel
     knows that it is not there; `reopens`: an ended or failed session begins a new generation. `stored_suffices`: answer as soon as
-    the input is on record.
+    the input is on record. `key`: a beginning of `id` that no other input of the session may have, so that one key is never two inputs;
+    inputs with a key are also those that a line with the fact `busy: reject` refuses while one before is unanswered.
     """
 
     session: str
@@ -51,6 +52,7 @@ class Inbound(Message, frozen=True):
     fresh: bool = False
     reopens: bool = False
     stored_suffices: bool = False
+    key: str = ""
     reply_to: ReplyTo[Answer] | None = None
 
 
@@ -62,6 +64,30 @@ class Collect(Message, frozen=True):
     offset: int
     reply_to: ReplyTo[Answer]
     wait: bool = True
+
+
+class News(msgspec.Struct, frozen=True):
+    """What a reader of a session has not seen yet, and how it stands.
+
+    `note` is what the workflow last noted for task lists. `broken`: nobody can go on with it until its code is mended. `length` and `tail`
+    are the history's, `position` is that of its last event.
+    """
+
+    spoken: tuple[Spoken, ...]
+    state: Literal["live", "ended", "broken", "absent"]
+    note: Any
+    length: int
+    tail: bytes
+    position: int
+
+
+class Read(Message, frozen=True):
+    """What was said behind an output (position, ordinal; None: from the beginning); `confirm`: as of this moment, not as we know it."""
+
+    session: str
+    after: tuple[int, int] | None
+    confirm: bool
+    reply_to: ReplyTo[News]
 
 
 class Status(Message, frozen=True):

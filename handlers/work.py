@@ -127,8 +127,11 @@ class Work:
         house, life = self._house, self._life
         outcome = Outcome()
         match step.step:
+            case CallStep(stream=True) as call:
+                with house.followers.speaking(run.session, f"{run.opened.gen}/{step.id}") as begin:
+                    outcome = await house.effects.perform(call, run.address(step.id), begin)
             case CallStep() as call:
-                outcome = await house.effects.perform(call, run.address(step.id), lambda _: None)
+                outcome = await house.effects.perform(call, run.address(step.id))
             case StartStep():
                 await errands.start(house.post, house.rng, run, step)
             case CancelStep(errand=errand):

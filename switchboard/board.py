@@ -14,7 +14,7 @@ import msgspec
 from handlers.actors import AsyncioActor
 from handlers.errors import GoneError
 from handlers.handler import Handler, House
-from handlers.messages import Collect, Due, Evict, Gone, Idle, Inbound, Message, Quiet, Resume, Status
+from handlers.messages import Collect, Due, Evict, Gone, Idle, Inbound, Message, Quiet, Read, Resume, Status
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Board(AsyncioActor):
             case (
                 Inbound(session=session)
                 | Collect(session=session)
+                | Read(session=session)
                 | Status(session=session)
                 | Resume(session=session)
                 | Due(session=session)

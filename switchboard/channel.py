@@ -11,10 +11,10 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from handlers.counters import Counters
-from handlers.errands import Post
+from handlers.house import House
 from handlers.messages import Collect, Inbound, Opening
 from handlers.reply import ReplyTo
+from switchboard.follow import Following
 from switchboard.guard import Limits
 from switchboard.settings import Line, Settings
 from workflows.turns import Answer
@@ -29,11 +29,12 @@ class Exchange:
         counters: where a channel counts what it refuses.
     """
 
-    def __init__(self, settings: Settings, limits: Limits, post: Post, counters: Counters) -> None:
+    def __init__(self, settings: Settings, limits: Limits, house: House) -> None:
         self.settings = settings
         self.limits = limits
-        self.counters = counters
-        self._post = post
+        self.counters = house.counters
+        self._house = house
+        self._post = house.post
 
     def public_url(self, request: web.Request) -> str:
         """The URL that the sender of a request used, with its target as it was sent.
@@ -74,6 +75,10 @@ class Exchange:
             return await reply.get(patience or None)
         except TimeoutError:
             return None
+
+    def follow(self, session: str, after: tuple[int, int] | None) -> Following:
+        """Read a session from an output on (its position and ordinal; None: from the beginning), until the returned context is left."""
+        return Following(self._house, session, after)
 
 
 class Channel(Protocol):

@@ -76,6 +76,14 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _origin(value: str) -> str:
+    """Check an origin as browsers name it: scheme, host, and the port where it is not the usual one."""
+    origin = _public_url(value).lower()
+    if origin.count("/") > len("//"):
+        raise ValueError(f"{value!r} is no origin: write it without a path, such as https://www.example.com")
+    return origin
+
+
 def _store_url(value: str) -> str:
     try:
         Address.parse(value)
@@ -90,4 +98,5 @@ Language = Annotated[str, AfterValidator(_language)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 LineAddress = Annotated[str, AfterValidator(_line_address)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

@@ -68,10 +68,11 @@ class Server:
             max_body=settings.server.max_body,
             max_connections=settings.server.max_connections,
         )
-        self.exchange = Exchange(settings, self.limits, posting, self.counters)
+        self.exchange = Exchange(settings, self.limits, self.house)
         self.sweeper = Sweeper(self.house)
         self.app = web.Application(client_max_size=settings.server.max_body)
         self.app.add_routes([web.get("/healthz", self._health), web.get("/readyz", self._readiness)])
+        self.app.on_shutdown.append(self._end_streams)
         for channel in _channels(self.exchange):
             self.app.add_routes(channel.routes())
 
@@ -86,6 +87,10 @@ class Server:
         except HandlerError as error:
             return web.json_response({"status": "unavailable", "reason": str(error)}, status=503, headers={"Retry-After": "1"})
         return web.json_response({"status": "ready"})
+
+    async def _end_streams(self, _: web.Application) -> None:
+        """They would never end by themselves, and the drain would wait for them."""
+        self.house.followers.close()
 
     async def close(self) -> None:
         """Take the house down; what is outstanding is taken over by whoever is next."""

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from switchboard.errors import SettingsError
-from switchboard.fields import Duration, Language, LineAddress, PublicUrl, StoreUrl, Text, TimeZone, meant
+from switchboard.fields import Duration, Language, LineAddress, Origin, PublicUrl, StoreUrl, Text, TimeZone, meant
 from switchboard.secrets import Development, development
 from workflows.errors import ArgumentsError, WorkflowError
 from workflows.registry import Registry
@@ -149,6 +149,12 @@ class StoreSettings(_Table):
         return ttl
 
 
+class WebSettings(_Table):
+    """`allowed_origins`: the sites whose pages may talk to this server from a browser; its own may always."""
+
+    allowed_origins: list[Origin] = []
+
+
 class SessionSettings(_Table):
     """`idle`: how long nothing happens in a session before it leaves memory."""
 
@@ -158,10 +164,13 @@ class SessionSettings(_Table):
 class Settings(_Table):
     """All settings, checked. `data` is the data directory; vendors' credentials come from the environment alone."""
 
-    lines: dict[LineAddress, Annotated[Line, BeforeValidator(_line)]] = Field(default={"phone:*": "santa"}, validate_default=True)
+    lines: dict[LineAddress, Annotated[Line, BeforeValidator(_line)]] = Field(
+        default={"phone:*": "santa", "web:*": "assistant"}, validate_default=True
+    )
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     sessions: SessionSettings = SessionSettings()
+    web: WebSettings = WebSettings()
     data: Path = Field(default=Path(".switchboard"), strict=False)
 
     account_sid: Text | None = None
@@ -192,7 +201,12 @@ class Settings(_Table):
         return development(self.data)
 
 
-_TABLES: Final[dict[str, type[_Table]]] = {"server": ServerSettings, "store": StoreSettings, "sessions": SessionSettings}
+_TABLES: Final[dict[str, type[_Table]]] = {
+    "server": ServerSettings,
+    "store": StoreSettings,
+    "sessions": SessionSettings,
+    "web": WebSettings,
+}
 
 
 def load(

@@ -5,6 +5,7 @@ consumed or the run is quiescent. An inbound that the first quiescence at or aft
 good. All of it follows from the history alone, so every replica gives the same answer at any time.
 """
 
+from bisect import bisect
 from typing import Literal
 
 import msgspec
@@ -39,6 +40,14 @@ class Answer(msgspec.Struct, frozen=True):
     prompt: Prompt | None = None
     ended: bool = False
     offset: int = 0
+
+
+class Spoken(msgspec.Struct, frozen=True):
+    """An output as a reader of the whole session sees it, with the number and the dedupe id of the turn that it belongs to."""
+
+    said: Said
+    turn: int
+    id: str
 
 
 class Turn(msgspec.Struct, eq=False, gc=False):
@@ -158,6 +167,21 @@ class Turns:
         end = turn.end if whole and turn.end is not None else self.count
         said = tuple(self._log[start - base : max(end - base, 0)])
         return Answer(turn.number, said, turn.state, turn.prompt, turn.ended, start - turn.start)
+
+    def since(self, after: tuple[int, int] | None) -> list[Spoken] | None:
+        """What was said behind an output (position, ordinal; None: from the beginning); None if that is not remembered any more."""
+        log = self._log
+        if self._base and (after is None or not log or log[0][:2] > after):
+            return None
+        new = [(index, said) for index, said in enumerate(log, self._base) if after is None or said[:2] > after]
+        if not new:
+            return []
+        turns = sorted((turn.start, turn.number, turn.id) for turn in self.last.values() if turn.consumed)
+        spoken: list[Spoken] = []
+        for index, said in new:
+            _, number, id_ = turns[max(bisect(turns, index, key=lambda turn: turn[0]) - 1, 0)] if turns else (0, said[0], "")
+            spoken.append(Spoken(said, number, id_))
+        return spoken
 
     def carry(self, now: int) -> tuple[Carried, ...]:
         """What a restart takes along: the ids of the last hour, the last answers, and where the open turns stand."""

@@ -44,7 +44,7 @@ def perform(world):
 
     def perform(body, declared=weather, args=("Turku",), stream=False, emit=lambda text: None):
         effects = Effects({declared.name: body} if body else None)
-        task = process.spawn(effects.perform(CallStep(declared, args, {}, stream), "web:1/5/2", emit))
+        task = process.spawn(effects.perform(CallStep(declared, args, {}, stream), "web:1/5/2", lambda: emit))
         world.run(task.done)
         return task.result()
 
@@ -166,7 +166,7 @@ def test_a_body_that_is_cancelled_from_within_has_failed_like_any_other(perform,
 def test_an_effect_that_nobody_wants_any_more_leaves_no_outcome(world):
     process = world.process("here")
     body, times = attempts(world, 3.0)
-    task = process.spawn(Effects({"weather": body}).perform(CallStep(weather, ("Turku",), {}), "k", lambda _: None))
+    task = process.spawn(Effects({"weather": body}).perform(CallStep(weather, ("Turku",), {}), "k"))
     world.wait(1.0)
     task.cancel()
     world.run(task.done)
