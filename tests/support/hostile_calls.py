@@ -264,4 +264,4 @@ class Caller:
             body = chunked(body, [rng.randrange(1, 4_000) for _ in range(rng.randrange(6))])
         data = bytes(Wire(wire.method, wire.target, headers, body))
         alone = len(wire.target) > MAX_TARGET or len(wire.body) > MAX_BODY or not wire.target.isascii()
-        return Sent(data, path.decode(), call, plain, alone)
+        return Sent(data, path.decode(), call, plain and not alone, alone)
