@@ -75,7 +75,7 @@ class Think:
     def __init__(self, settings: ModelSettings) -> None:
         self._key = settings.openai_api_key
         self._base_url = settings.openai_base_url or "https://api.openai.com/v1"
-        self._host = urlsplit(self._base_url).hostname or self._base_url
+        self._host = _host(self._base_url)
         self._model = settings.openai_model or MODEL
         self._client: asyncio.Task[AsyncOpenAI] | None = None
         self._breaker = Breaker("the model", time.monotonic)
@@ -182,6 +182,14 @@ def retry_after(headers: Any) -> float | None:
         if not math.isnan(seconds):
             return max(seconds, 0.0)
     return None
+
+
+def _host(url: str) -> str:
+    """The host of a URL, for errors; what is no URL is not shown, for there may be a password in it."""
+    try:
+        return urlsplit(url).hostname or "of OPENAI_BASE_URL"
+    except ValueError:
+        return "of OPENAI_BASE_URL"
 
 
 def _imported() -> Any:
