@@ -10,7 +10,7 @@ from workflows.events import CarriedErrand, Heard, Left, Opened, Prompt
 from workflows.inbox import Inbox
 from workflows.inputs import CALLER, ErrandDone, read
 from workflows.opens import Open, Opens
-from workflows.outputs import Output, Say
+from workflows.outputs import Output, Say, whole
 from workflows.pump import Failure, Pump
 from workflows.registry import AnyWorkflow, Registry
 from workflows.steps import (
@@ -90,7 +90,7 @@ class Conversation(Pump):
             return
         if self.opened.parent is not None:
             raise WorkflowError(NOBODY)
-        self.turns.say(self._position, output)
+        self.turns.say(self._position, whole(output))
 
     def know(self, workflow: AnyWorkflow) -> None:
         """A workflow that is about to be on record by its name."""

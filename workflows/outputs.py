@@ -27,3 +27,17 @@ class Play(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
 
 
 Output = Say | Ssml | Play
+
+
+def whole(output: Output) -> Output:
+    """The same output in text that can be stored and sent: the halves of a surrogate pair are joined, one alone becomes U+FFFD."""
+    name = output.__struct_fields__[0]
+    text: str = getattr(output, name)
+    if text.isascii():
+        return output
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return msgspec.structs.replace(output, **{name: text})
+    return output

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from support.bare_run import NOON, BareRun, replayed
 
 from workflows import (
@@ -419,6 +420,20 @@ def test_an_uncaught_failure_is_an_apology() -> None:
 
     run = BareRun(caller)
     assert run.memo("think", error=("RateLimitError", "too many", False)) == ["Sorry, that did not work. Please try again later. Goodbye."]
+
+
+@pytest.mark.parametrize(("said", "heard"), [("a \ud800 b", "a \ufffd b"), ("\ud83d\ude00", "\U0001f600"), ("ä\n🙂", "ä\n🙂")])
+def test_what_is_said_can_be_stored_and_sent(said: str, heard: str) -> None:
+    @workflow
+    async def speaker(talk: Talk) -> None:
+        await talk.ask(said, Words())
+        talk.say(Ssml(said))
+        talk.play(said)
+
+    run = BareRun(speaker)
+    assert run.said == [heard]
+    assert run.say("hi") == [heard, heard]
+    assert run.run.ended
 
 
 def test_speak_says_the_text_of_the_result_as_one_output() -> None:
