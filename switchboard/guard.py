@@ -99,6 +99,17 @@ def _closing(refusal: web.HTTPException) -> web.HTTPException:
     return refusal
 
 
+def _plain(refusal: web.HTTPException) -> web.Response:
+    """The same answer, not as an exception: aiohttp's frame would hold it, and it that frame, and with it the whole request.
+
+    Only the collector could free such a ring, and once it has come to the old ones, only a full collection, which is rare.
+    """
+    answer = web.Response(status=refusal.status, reason=refusal.reason, headers=refusal.headers, body=refusal.body)
+    if refusal.keep_alive is False:
+        answer.force_close()
+    return answer
+
+
 class GuardedRunner(web.AppRunner):
     """Runs an application behind the guard; used as `web.AppRunner` is. There is no access log.
 
@@ -185,11 +196,14 @@ class _Server(web.Server):
                 head.encode()
             except UnicodeEncodeError:
                 self.counters["requests_malformed"] += 1
-                raise _closing(web.HTTPBadRequest()) from None
+                return _plain(_closing(web.HTTPBadRequest()))
         endpoint = self._endpoints.get((request.method, request.rel_url.raw_path))
-        if endpoint is not None and "Expect" not in headers:
-            return await endpoint(request)
-        return await self._handle(request)
+        try:
+            if endpoint is not None and "Expect" not in headers:
+                return await endpoint(request)
+            return await self._handle(request)
+        except web.HTTPException as refusal:
+            return _plain(refusal)
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -236,7 +250,10 @@ class _Connection(web.RequestHandler):
         self._head_arrived()
         if self._write_timer is not None:
             self._write_timer.cancel()
+            self._write_timer = None
         super().connection_lost(exc)
+        self._keepalive_handle = None  # these hold us, and we should hold each other until a full collection, which is rare
+        self._body = EMPTY_PAYLOAD
 
     async def start(self) -> None:
         try:
@@ -244,6 +261,8 @@ class _Connection(web.RequestHandler):
         except Exception as error:  # noqa: BLE001 - errors of endpoints do not come here, but a target such as http://xn--a/ does
             self._malformed(repr(error))
             self.force_close()
+        finally:
+            self._serving = None  # else it and we hold each other until a full collection, which is rare
 
     def data_received(self, data: bytes) -> None:
         known = self._request_count
@@ -256,8 +275,10 @@ class _Connection(web.RequestHandler):
         if self._request_count != known:
             self._head_arrived()
             message, body = self._messages[-1]
-            if owed and not isinstance(message, RawRequestMessage):  # it broke off in a body, whose reader is not told by aiohttp
-                self._body.set_exception(web.RequestPayloadError("broken chunks"))
+            if not isinstance(message, RawRequestMessage):
+                message.exc.__traceback__ = None  # it holds us
+                if owed:  # it broke off in a body, whose reader is not told by aiohttp
+                    self._body.set_exception(web.RequestPayloadError("broken chunks"))
             self._body = body
         elif data and not (owed or closing or self._upgraded):
             self._head_size += len(data)
@@ -330,9 +351,10 @@ class _Connection(web.RequestHandler):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Let the running request finish, then cancel it; aiohttp's own gives it the time twice."""
         self.close()
-        if self._serving is not None:
-            await asyncio.wait([self._serving], timeout=timeout)
-            self._serving.cancel()
+        serving = self._serving
+        if serving is not None:
+            await asyncio.wait([serving], timeout=timeout)
+            serving.cancel()
         self.force_close()
 
     def _await_head(self) -> None:
