@@ -121,8 +121,11 @@ async def _read(request: web.Request) -> dict[str, Any]:
         isinstance(messages, list) and messages and all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in messages)
     ):
         raise _refused("'messages' must be a list of messages with a 'role', with at least one of them.", "messages")
-    if tools is not None and not (isinstance(tools, list) and tools and all(isinstance(each, dict) for each in tools)):
+    named = isinstance(tools, list) and [isinstance(each, dict) and isinstance(each.get("function"), dict) for each in tools]
+    if tools is not None and not (named and all(named)):
         raise _refused("'tools' must be a list of tools, with at least one of them.", "tools")
+    if not isinstance(body.get("stream_options") or {}, dict):
+        raise _refused("'stream_options' must be an object.", "stream_options")
     return body
 
 

@@ -32,6 +32,9 @@ WHERE, WHICH_DAY, HOW_MUCH = "From where to where", "On which day", "For at most
 QUESTIONS = (WHEN, WHAT, WHERE, WHICH_DAY, HOW_MUCH)
 OTHER_NAME = re.compile(r'How about "(?P<name>[^"]+)"\?$')
 
+LONGEST = 1_000
+"""Characters of a message that are looked at."""
+
 DIGEST_CHARACTERS = 1_500
 
 SMALL_TALK = (
@@ -73,7 +76,7 @@ _KIND_WORDS = re.compile(
     r"\b(?:reminders?|flight|watch(?:es)?|tasks?|alarm|timer|named|called|doing|going|please)\b|[?!.\"'“”]", re.IGNORECASE
 )
 _JOINTS = re.compile(
-    r"^(?:(?:to|that|about|of|me|for|at|on|up|and|,|:|please)\b\s*|[,:;.\s-]+)+|(?:[\s,;.!?-]|\b(?:at|on|for|please|by|and)$)+$",
+    r"^(?:(?:to|that|about|of|me|for|at|on|up|and|,|:|please)\b\s*|[,:;.\s-]+)+|(?:[\s,;.!?-]|\b(?:at|on|for|please|by|and)\b)+$",
     re.IGNORECASE,
 )
 
@@ -107,7 +110,8 @@ def answer(messages: list[Json], tools: list[Json]) -> Reply:
 
 def _understood(messages: list[Json]) -> str:
     """What the user said last; an answer to a question of ours is read behind what led to it."""
-    talk = [(each["role"], _content(each)) for each in messages if each["role"] in ("user", "assistant") and _content(each)]
+    texts = [(each["role"], " ".join(_content(each)[:LONGEST].split())) for each in messages if each["role"] in ("user", "assistant")]
+    talk = [(role, text) for role, text in texts if text]
     said = talk[-1][1] if talk and talk[-1][0] == "user" else ""
     if any(pattern.search(said) for pattern in (_REMIND, _WATCH, _CANCEL)):
         return said
@@ -257,7 +261,7 @@ def _report(messages: list[Json]) -> str:
 
 
 def _results(messages: list[Json]) -> Iterator[str]:
-    for message in messages[1 + max(index for index, each in enumerate(messages) if each["role"] != "tool") :]:
+    for message in messages[1 + max((index for index, each in enumerate(messages) if each["role"] != "tool"), default=-1) :]:
         text = _content(message)
         if text.startswith("Done."):
             continue
