@@ -108,6 +108,7 @@ class Handler(AsyncioActor):
             raise
         if self._journal.state == "absent":
             self._journal.drop()  # that there is nothing is no lasting knowledge
+            self._offer_to_leave()  # at once: else whoever makes up names fills the memory
 
     async def _handle(self, message: Any) -> None:
         match message:

@@ -23,6 +23,9 @@ from workflows.turns import Spoken
 HEARTBEAT = 15.0
 """Seconds between comments on a stream that has nothing to tell: proxies cut off what is silent for a minute."""
 
+AT_ONCE = 20
+"""Events that are written before the reader has taken them: a long history waits for its reader as it was, not as bytes."""
+
 RETRY_MS = 1_000
 """How soon a browser tries again when a stream breaks off."""
 
@@ -65,23 +68,23 @@ async def _tell(response: web.StreamResponse, following: Following, news: News |
     beat = loop.time() + HEARTBEAT
     tasks = b"null"
     while True:
-        text = b"".join([_words(each) for each in following.words()])
+        events = [_words(each) for each in following.words()]
+        over = following.closed
         if news is not None:
-            text += b"".join([_said(each) for each in news.spoken])
+            events += [_said(each) for each in news.spoken]
             noted = _encoded(news.note)
             if noted != tasks:
                 tasks = noted
-                text += _event("tasks", msgspec.Raw(noted))
+                events.append(_event("tasks", msgspec.Raw(noted)))
             if news.state in ("ended", "absent"):
-                await response.write(text + _event("ended", {}, following.after or (0, 0)))
-                return
-        now = loop.time()
-        if not text and now >= beat:
-            text = b":\n\n"
-        if text:
-            beat = now + HEARTBEAT
-            await response.write(text)
-        if following.closed:
+                events.append(_event("ended", {}, following.after or (0, 0)))
+                over = True
+        if not events and loop.time() >= beat:
+            events.append(b":\n\n")
+        for start in range(0, len(events), AT_ONCE):
+            await response.write(b"".join(events[start : start + AT_ONCE]))
+            beat = loop.time() + HEARTBEAT
+        if over:
             return
         news = await following.next(beat)
 
@@ -102,10 +105,10 @@ def _event(kind: str, data: Any, place: tuple[int, int] | None = None) -> bytes:
 
 
 def _encoded(note: Any) -> bytes:
-    """What a workflow noted, if it can be told: it is the author's, so it may be anything."""
+    """What a workflow noted, if it can be told: keys of a history's map may be anything, those of JSON may not."""
     try:
         return msgspec.json.encode(note)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+    except TypeError:
         return b"null"
 
 

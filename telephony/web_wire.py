@@ -126,11 +126,11 @@ def reply(output: Output) -> dict[str, str]:
     """An output as text; markup for voices is read without it, and a recording is shown by its address."""
     match output:
         case Say(text=text):
-            return {"text": plain(text)}
+            return {"text": text}
         case Ssml(markup=markup):
-            return {"text": plain(" ".join(html.unescape(_TAG.sub(" ", markup)).split()))}
+            return {"text": " ".join(html.unescape(_TAG.sub(" ", markup)).split())}
         case Play(url=url):
-            return {"text": plain(url), "audio": plain(url)}
+            return {"text": url, "audio": url}
 
 
 def listening(prompt: Prompt) -> dict[str, Any]:
@@ -147,5 +147,5 @@ def listening(prompt: Prompt) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """A text that can be encoded: a model may write half a surrogate pair."""
+    """A text that can be encoded: what is said always can, but labels and streamed words are as somebody wrote them."""
     return text.encode("utf-8", "replace").decode()

@@ -126,5 +126,5 @@ async def silent(talk: Talk) -> None:
 async def nasty(talk: Talk) -> None:
     """Says what nobody should."""
     talk.say("</script>\r\ndata: x\n\nevent: ended\x00 \ud800 \u2028")
-    talk.note({"half": "\ud800"})
-    await talk.ask("And?", Choice({"\ud801": "\udfff"}))
+    talk.note({(1, 2): "no JSON"})
+    await talk.ask("And?", Choice({"x": "\udfff"}))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import uuid
@@ -72,22 +73,34 @@ class WebClient:
         self.http = http
 
     async def request(self, method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
-        async with self.http.request(method, self.url + path, data=body, headers=headers or {}) as response:
+        async with self.http.request(
+            method, self.url + path, data=None if body is None else io.BytesIO(body), headers=headers or {}
+        ) as response:
             text = await response.text()
             return Reply(response.status, json.loads(text) if text else None, response.headers)
 
-    async def create(self, *, key: str | None = None, wait: float | None = None, headers: dict[str, str] | None = None, **wish: Any) -> Reply:
+    async def create(
+        self, *, key: str | None = None, wait: float | None = None, headers: dict[str, str] | None = None, **wish: Any
+    ) -> Reply:
         heads = _headers(key, wait) | (headers or {})
         return await self.request("POST", "/web/sessions", body=json.dumps(wish).encode() if wish else None, headers=heads)
 
-    async def say(self, id_: str, text: str, *, key: str | None = None, wait: float | None = None, headers: dict[str, str] | None = None) -> Reply:
+    async def say(
+        self, id_: str, text: str, *, key: str | None = None, wait: float | None = None, headers: dict[str, str] | None = None
+    ) -> Reply:
         heads = _headers(key or str(uuid.uuid4()), wait) | (headers or {})
-        return await self.request("POST", f"/web/sessions/{id_}/messages", body=json.dumps({"text": text}).encode(), headers=heads)
+        return await self.request(
+            "POST", f"/web/sessions/{id_}/messages", body=json.dumps({"text": text}, ensure_ascii=False).encode(), headers=heads
+        )
 
     @contextlib.asynccontextmanager
-    async def events(self, id_: str, after: str | None = None, *, status: int = 200, query: str = "", headers: dict[str, str] | None = None):
+    async def events(
+        self, id_: str, after: str | None = None, *, status: int = 200, query: str = "", headers: dict[str, str] | None = None
+    ):
         heads = ({} if after is None else {"Last-Event-ID": after}) | (headers or {})
-        async with self.http.get(f"{self.url}/web/sessions/{id_}/events{query}", headers=heads, timeout=aiohttp.ClientTimeout()) as response:
+        async with self.http.get(
+            f"{self.url}/web/sessions/{id_}/events{query}", headers=heads, timeout=aiohttp.ClientTimeout()
+        ) as response:
             assert response.status == status, await response.text()
             yield Stream(response)
 
