@@ -10,6 +10,7 @@ def configure(level: int) -> None:
     """Write what is logged from `level` on, one line each."""
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line for every request is for the proxy in front
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # the same for those to a model, with the whole URL
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
