@@ -34,7 +34,7 @@ class ModelEndpoint:
     """The model as a web application, `app`.
 
     Attributes:
-        requests: the bodies of the requests for a completion that were understood, in their order.
+        requests: how many completions were asked for.
         faults: what the next requests get, one after another.
         pace: seconds between two pieces of a stream.
     """
