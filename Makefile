@@ -5,13 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run call test check tests proof simulation teeth fuzz bench format lock clean
+.PHONY: run call chat test check tests proof simulation teeth fuzz bench format lock clean
 
 run: $(STAMP)
 	@$(BIN)/switchboard serve
 
 call: $(STAMP)
 	@$(BIN)/switchboard call
+
+chat: $(STAMP)
+	@$(BIN)/switchboard chat
 
 test: check tests
 

@@ -7,7 +7,6 @@ TelephonyError
 └── NobodyListensError     a simulated caller acted before the call was started, or when it was over
 """
 
-
 from collections.abc import Mapping
 
 

@@ -65,7 +65,7 @@ class Events:
 async def _tell(response: web.StreamResponse, following: Following, news: News | None) -> None:
     """Write what is new until there is no more to come."""
     loop = asyncio.get_running_loop()
-    beat = loop.time() + HEARTBEAT
+    beat = 0.0  # the first comment comes at once, behind what there was: so a reader knows that this is all for now
     tasks = b"null"
     while True:
         events = [_words(each) for each in following.words()]
@@ -79,8 +79,9 @@ async def _tell(response: web.StreamResponse, following: Following, news: News |
             if news.state in ("ended", "absent"):
                 events.append(_event("ended", {}, following.after or (0, 0)))
                 over = True
-        if not events and loop.time() >= beat:
+        if (not events and loop.time() >= beat) or not beat:
             events.append(b":\n\n")
+            beat = loop.time() + HEARTBEAT
         for start in range(0, len(events), AT_ONCE):
             await response.write(b"".join(events[start : start + AT_ONCE]))
             beat = loop.time() + HEARTBEAT
