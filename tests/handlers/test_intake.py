@@ -4,6 +4,7 @@ import pytest
 from support.house import opening, texts
 from support.workflows import clerk, echo, phoenix
 
+from handlers.errors import BusyError, ReusedKeyError
 from handlers.messages import Opening
 from workflows.events import Opened
 
@@ -230,3 +231,53 @@ def test_a_restart_knows_by_which_connection_the_caller_spoke_last(town, a):
 def test_where_there_is_one_connection_only_nobody_asks_for_its_name(a):
     a.open(echo)
     assert a.say("bye", type="left", payload={"reason": "hangup"}).ended
+
+
+# -- keys ------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["at once", "later", "after eviction", "on another node", "after many turns", "after a restart"])
+def test_a_key_that_stands_for_another_input_is_refused_and_nothing_is_stored(town, a, b, when):
+    a.open(phoenix)
+    first = a.tell("k.1", "one", key="k.")
+    if when != "at once":
+        a.finish(first)
+    if when == "after eviction":
+        a.evict()
+    if when == "after many turns":
+        for number in range(40):
+            a.say(f"{number}", "more")
+    if when == "after a restart":
+        a.say("2", "burn")
+    other = (b if when == "on another node" else a).tell("k.2", "two", key="k.")
+    with pytest.raises(ReusedKeyError):
+        a.finish(other)
+    length = len(town.events())
+    assert texts(a.finish(first)) == ["one in life 1.", "Life 1?"]
+    if when != "after a restart":
+        assert a.say("k.1", "one", key="k.") == a.finish(first)
+    assert len(town.events()) == length
+    assert texts(a.say("kk.1", "three", key="kk."))[0].startswith("three")
+
+
+def test_two_inputs_with_one_key_at_two_nodes_at_once_are_one(town, a, b):
+    a.open(echo)
+    b.say("0", "hello")
+    waiting = [a.tell("k.1", "one", key="k."), b.tell("k.2", "two", key="k.")]
+    town.wait(2)
+    assert sorted(type(each.exception()).__name__ for each in waiting) == ["NoneType", "ReusedKeyError"]
+    assert town.kinds() == ["opened", "heard", "heard"]
+
+
+def test_a_line_that_hears_one_at_a_time_refuses_the_next_until_the_first_is_answered(town, a, b, outside):
+    outside.seconds = 5.0
+    a.open(clerk, facts={"busy": "reject"})
+    first = a.tell("k1.1", "cat", key="k1.")
+    town.wait(1)
+    for node in (a, b):
+        with pytest.raises(BusyError):
+            node.say("k2.1", "dog", key="k2.")
+    again = b.tell("k1.1", "cat", key="k1.")
+    assert texts(a.finish(first)) == texts(b.finish(again)) == ["cat is 3.", "Yes?"]
+    assert texts(b.say("k2.1", "dog", key="k2.")) == ["dog is 3.", "Yes?"]
+    assert town.kinds() == ["opened", "heard", "memo", "heard", "memo"]
