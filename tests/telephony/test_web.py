@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from random import Random
 
 import pytest
 from support.chats import mouth
@@ -401,3 +402,37 @@ async def test_pages_of_allowed_sites_may_ask_and_see(valkey_url, valkey):
         async with web.http.options(f"{web.url}/web/sessions", headers={"Origin": "https://evil.example"}) as preflight:
             assert preflight.status == 403
             assert "Access-Control-Allow-Origin" not in preflight.headers
+
+
+# -- whatever is sent ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_whatever_is_sent_is_answered_in_json_and_never_by_an_error_of_ours(valkey_url, valkey):
+    rng = Random(5)
+    bits = [
+        "\x00", "\ud800", "\U0001f600", "\u202e", "{", "}", '"', "\\", "text", "line", "timezone", "null", "1e999", "-0", "[", "]", ":", ",",
+        "Europe/Helsinki", " ", "\n", "\u0085", "%00", "../", "x" * 9_000,
+    ]  # fmt: skip
+
+    def noise():
+        return "".join(rng.choices(bits, k=rng.randrange(6)))
+
+    def some(*values):
+        return rng.choice([*values, noise()])
+
+    async with web_house(valkey_url, PARROT) as (_, web):
+        id_ = await begun(web)
+        for _ in range(400):
+            wish = {some("text", "line", "timezone"): rng.choice([noise(), None, 5, [], {}, {"a": noise()}, True])}
+            body = rng.choice([json.dumps(wish), noise()]).encode("utf-8", "surrogatepass")
+            headers = {
+                "Idempotency-Key": some("k" * 30, str(rng.random())),
+                "Prefer": some("wait=1", "wait=", "wait=-1", "wait=0"),
+                "Content-Type": some("application/json", "text/plain", "multipart/form-data"),
+            }
+            headers = {name: value for name, value in headers.items() if len(value) < 4_000 and value.isprintable() and value.isascii()}
+            path = rng.choice(["/web/sessions", f"/web/sessions/{id_}/messages", f"/web/sessions/{NOBODY}/messages"])
+            reply = await web.request("POST", path, body=body, headers=headers)
+            assert reply.status < 500, (path, body, headers, reply)
+            assert "id" in reply.json or reply.json["error"]
+        assert texts(await web.say(id_, "still there?", key="the last one")) == ["You said still there?."]
