@@ -5,6 +5,7 @@ from random import Random
 
 from handlers.alarms import Alarms
 from handlers.counters import Counters
+from handlers.deliveries import Messenger
 from handlers.effects import Effects
 from handlers.errands import Post
 from handlers.followers import Followers
@@ -17,7 +18,7 @@ class House:
     """What all handlers of a node share.
 
     `idle`: seconds without a word before a handler leaves memory. `ttl_ms`: how long a history is kept when it promises nothing
-    more.
+    more. `messengers`: those of the channels that push, by the channels' names.
     """
 
     history: History
@@ -30,3 +31,4 @@ class House:
     rng: Random = field(default_factory=Random)
     counters: Counters = field(default_factory=Counters)
     followers: Followers = field(default_factory=Followers)
+    messengers: dict[str, Messenger] = field(default_factory=dict)

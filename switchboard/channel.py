@@ -6,11 +6,12 @@ by the entry point group `switchboard.channels`: each names a class that takes a
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 from aiohttp import web
 
+from handlers.deliveries import Messenger
 from handlers.house import House
 from handlers.messages import Collect, Inbound, Opening
 from handlers.reply import ReplyTo
@@ -95,6 +96,13 @@ class Channel(Protocol):
     def routes(self) -> Iterable[web.RouteDef]:
         """The endpoints of this channel."""
         ...
+
+
+@runtime_checkable
+class Pushing(Protocol):
+    """A channel that brings what is said to people outside a request, in the sessions that it opens with the fact `pushes`."""
+
+    messenger: Messenger
 
 
 def opening(line: Line, channel: str, address: str, caller: str | None, facts: dict[str, object]) -> Opening:

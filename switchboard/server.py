@@ -16,7 +16,7 @@ from handlers.handler import House
 from handlers.history import History
 from handlers.messages import Message
 from switchboard.board import Board
-from switchboard.channel import Channel, Exchange
+from switchboard.channel import Channel, Exchange, Pushing
 from switchboard.errors import ServerError
 from switchboard.guard import GuardedRunner, Limits
 from switchboard.plugins import Body, opened_bindings, opened_services, plugins
@@ -75,6 +75,8 @@ class Server:
         self.app.on_shutdown.append(self._end_streams)
         for channel in _channels(self.exchange):
             self.app.add_routes(channel.routes())
+            if isinstance(channel, Pushing):
+                self.house.messengers[channel.name] = channel.messenger
 
     async def _health(self, _: web.Request) -> web.Response:
         """The process lives."""

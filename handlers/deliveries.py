@@ -1,0 +1,79 @@
+"""Deliveries: what is said in a session whose channel pushes, brought to people outside a request; and the port to the channels that do so.
+
+A session pushes if its opening has the fact `pushes`. Each of its outputs is then posted by the node that leads, after the append of its
+cause, one after another, and the receipt is recorded (`docs/format.md`, rule 12). What a turn shows before it has said anything, a
+placeholder or words that are still coming, is no output: it is never recorded, and the turn's first output takes its place.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from workflows.events import Opened, Prompt
+from workflows.outputs import Output
+
+PUSHES = "pushes"
+"""The fact of an opening that says so."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where to, as the opening recorded it: its channel, line, caller, and the facts, which hold what else the channel needs to know."""
+
+    session: str
+    gen: int
+    opened: Opened
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """An output to be posted.
+
+    `position` and `ordinal` are its number. `turn` is the dedupe id of the turn that it belongs to; `answers`: it is part of that turn's
+    answer, else it is said later and unprompted. `prompt` is what the session listens for, on the last output before it does. `key` is
+    made of session, generation, number and a checksum of what is said: equal keys are the same words at the same place.
+    """
+
+    place: Place
+    position: int
+    ordinal: int
+    output: Output
+    turn: str
+    answers: bool
+    prompt: Prompt | None
+    key: str
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """A turn that is worked on and has said nothing yet. `key` is made of session, generation and the turn's dedupe id."""
+
+    place: Place
+    turn: str
+    key: str
+
+
+class Messenger(Protocol):
+    """Brings what is said to the people of one channel.
+
+    Of a session, one of the three coroutines runs at a time, in the order of what was said, and only on the node that leads; when it steps
+    down, the call is cancelled. `look`: another node, or a former life of this one, may have done so already.
+    """
+
+    async def post(self, delivery: Delivery, *, look: bool) -> dict[str, Any]:
+        """Show it to people, in place of what stands there for its turn if something does, and give the receipt.
+
+        With `look`, look first whether an output of this key is there; if so the receipt is that one's. Waits out rate limits and trouble
+        that passes. What can never be delivered is logged with the remedy, and its receipt has an `error`. Whatever is raised counts as
+        trouble that passes: it is posted again, with `look`.
+        """
+        ...
+
+    async def expect(self, expected: Expected, *, look: bool) -> None:
+        """Show that the turn is worked on; with `look`, only if nothing of its key is there. Raises nothing."""
+        ...
+
+    async def give_up(self, expected: Expected, *, failed: bool, look: bool) -> None:
+        """The turn has ended without a word: what stands there for it goes, or, if it `failed`, becomes an apology. Raises nothing."""
+        ...
+
+    def speak(self, expected: Expected, text: str) -> None:
+        """What is being said is `text` so far; the next call has all of it and more. Nobody minds what is left out. Raises nothing."""
+        ...
