@@ -58,9 +58,11 @@ if own then
 end
 if holder == boot or tonumber(redis.call('ZSCORE', pending, session) or 0) < now then
     if release then
-        redis.call('HDEL', owner, session)
-        redis.call('ZREM', pending, session)
-        own = false
+        if own then
+            redis.call('HDEL', owner, session)
+            redis.call('ZREM', pending, session)
+            own = false
+        end
     else
         if holder ~= boot then
             attempts = attempts + 1

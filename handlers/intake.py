@@ -150,8 +150,18 @@ class Intake:
 
     def _taken(self, inbound: Inbound) -> bool:
         self._counters["turns"] += 1
-        if inbound.stored_suffices:
+        return self._answered(inbound)
+
+    def _answered(self, inbound: Inbound) -> bool:
+        """It is on record, as acknowledged: whoever asked with it is told, or waits."""
+        run = self._journal.run
+        turn = None if run is None else run.turns.last.get(inbound.id)
+        if inbound.reply_to is None:
+            pass
+        elif inbound.stored_suffices:
             _acknowledge(inbound)
+        elif run is not None and turn is not None and turn.end is not None:
+            inbound.reply_to.answer(run.turns.answer(turn))
         else:
             self._waiters.add(inbound)
         return True
@@ -161,13 +171,7 @@ class Intake:
     async def _repeat(self, inbound: Inbound) -> bool:
         """It is on record: its answer is given from a confirmed tail."""
         self._counters["duplicates"] += 1
-        if not await self._confirm(inbound):
-            return False
-        if inbound.stored_suffices:
-            _acknowledge(inbound)
-        else:
-            self._waiters.add(inbound)
-        return True
+        return await self._confirm(inbound) and self._answered(inbound)
 
     async def _object(self, inbound: Inbound, why: HandlerError) -> bool:
         """It is refused for what is on record, or is not yet: from a confirmed tail only."""

@@ -25,6 +25,9 @@ CONNECT_TIMEOUT: Final = 2.0
 COMMAND_TIMEOUT: Final = 2.0
 """Seconds until an unanswered command fails, and its connection with it: whose reply comes next could not be told any more."""
 
+CHUNK: Final = 16
+"""Commands that leave together at most: the store works on the first of a crowd while we prepare the next."""
+
 PAUSE: Final = 0.1
 """Seconds between two attempts to connect; calls in between fail at once."""
 
@@ -120,6 +123,8 @@ class _Wire(asyncio.Protocol):
         if not self._unsent:
             self._loop.call_soon(self._write)
         self._unsent.append((command, future))
+        if len(self._unsent) >= CHUNK:
+            self._write()
         return future
 
     async def ask(self, *commands: bytes) -> list[Any]:
