@@ -297,7 +297,7 @@ async def test_a_turn_costs_one_round_trip_and_a_tick_of_turns_too(history: Redi
     await history.append(Append(S, 0, b"", (element(),)))
     assert history.round_trips == before + 1
 
-    await asyncio.gather(*(history.append(Append(f"web:{i}", 0, b"", (element(),))) for i in range(64)))
+    await asyncio.gather(*(history.append(Append(f"web:{i}", 0, b"", (element(),))) for i in range(redis_link.CHUNK)))
     assert history.round_trips == before + 2
 
 

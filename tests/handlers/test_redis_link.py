@@ -14,7 +14,7 @@ from support.valkey import Valkey
 
 from handlers import redis_link
 from handlers.errors import StoreError
-from handlers.redis_link import Address, Ask, Link
+from handlers.redis_link import CHUNK, Address, Ask, Link
 from handlers.resp import Refusal, pack
 
 PING = pack(b"PING")
@@ -82,15 +82,18 @@ async def until_it_answers(link: Link) -> None:
     pytest.fail("the link did not recover")
 
 
-async def test_what_is_asked_in_one_tick_leaves_in_one_write(link: Link) -> None:
+async def test_what_is_asked_in_one_tick_leaves_in_one_write_and_a_crowd_in_a_few(link: Link) -> None:
     await link.call(PING)
     before = link.round_trips
 
-    assert await asyncio.gather(*map(link.call, ECHO)) == [b"%d" % i for i in range(64)]
+    assert await asyncio.gather(*map(link.call, ECHO[: CHUNK - 1])) == [b"%d" % i for i in range(CHUNK - 1)]
     assert link.round_trips == before + 1
 
+    assert await asyncio.gather(*map(link.call, ECHO)) == [b"%d" % i for i in range(64)]
+    assert link.round_trips == before + 1 + 64 // CHUNK
+
     assert await link.call(PING) == b"PONG"
-    assert link.round_trips == before + 2
+    assert link.round_trips == before + 2 + 64 // CHUNK
 
 
 async def test_a_refusal_is_a_reply_and_does_not_disturb_the_others(link: Link) -> None:
