@@ -17,7 +17,12 @@ TOKEN = "a token that nobody knows"
 
 
 class PhoneHouse:
-    """`url` is where it listens; `server` is replaced by `reboot`, as if the process had been started anew."""
+    """`url` is where it listens; `server` is replaced by `reboot`, as if the process had been started anew.
+
+    `bindings`: what is bound to effects that have no body.
+    """
+
+    bindings = None
 
     def __init__(self, store_url, workflow, **settings):
         lines = {"phone:*": {"workflow": workflow, **settings.pop("line", {})}}
@@ -31,7 +36,7 @@ class PhoneHouse:
         self.boots += 1
         self.history = RedisHistory(self.store_url, f"test.{self.boots}")
         await self.history.open()
-        self.server = Server(self.settings, self.history)
+        self.server = Server(self.settings, self.history, self.bindings)
         self.runner = GuardedRunner(self.server.app, self.server.limits, self.server.counters, shutdown_timeout=1)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", self.port, reuse_address=True)
