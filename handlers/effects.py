@@ -76,12 +76,13 @@ class Effects:
         return body or effect.body
 
     async def _insist(self, effect: Effect[..., Any], call: Callable[[], Awaitable[Any]]) -> Any:
-        """The value of the first attempt that succeeds. No attempt is begun when its pause would end behind the budget."""
+        """The value of the first attempt that succeeds. What is tried again has to begin and to end within the budget."""
         retry, loop = effect.retry, asyncio.get_running_loop()
         end = loop.time() + retry.budget
+        patience = effect.timeout
         for attempt in count(1):
             try:
-                async with asyncio.timeout(effect.timeout):
+                async with asyncio.timeout(patience):
                     return await call()
             except asyncio.CancelledError:
                 task = asyncio.current_task()
@@ -96,6 +97,7 @@ class Effects:
             if attempt >= retry.attempts or loop.time() + pause > end:
                 raise error
             await asyncio.sleep(pause)
+            patience = min(effect.timeout, end - loop.time())
         raise AssertionError  # count() has no end
 
     def _pause(self, retry: Retry, attempt: int, error: Exception) -> float:

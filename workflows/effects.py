@@ -32,7 +32,8 @@ _arguments = msgspec.msgpack.Encoder(order="deterministic")
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """When to try again: at most `attempts` times and for at most `budget` seconds, waiting from `first` up to `most` seconds.
 
-    The waits double and are jittered. Whatever an effect raises is worth another try, except `TerminalError`.
+    The waits double and are jittered. Whatever an effect raises is worth another try, except `TerminalError`. So a call takes no longer
+    than the budget, or than the time-out of one attempt, if that is longer.
     """
 
     attempts: int = 4

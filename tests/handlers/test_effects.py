@@ -133,6 +133,22 @@ def test_what_the_other_side_asks_for_is_waited_for(perform, world):
     assert 12.0 <= pauses(times)[0] <= 13.0
 
 
+def test_an_attempt_that_hangs_is_cut_off_where_the_budget_ends(perform, world):
+    body, times = attempts(world, TransientError("busy", retry_after=27.0), 1_000.0)
+    assert perform(body).error == ("TimeoutError", "it took too long", False)
+    assert len(times) == 2
+    assert world.time == pytest.approx(30.0)
+
+
+def test_an_attempt_may_take_its_time_if_that_is_more_than_the_budget(perform, world):
+    @effect(retry=Retry(budget=2.0), timeout=90.0)
+    async def slow(city: str) -> float: ...
+
+    body, times = attempts(world, 80.0)
+    assert perform(body, slow).error is None
+    assert (len(times), world.time) == (1, pytest.approx(80.0))
+
+
 def test_a_wait_that_would_pass_the_budget_is_not_begun(perform, world):
     body, times = attempts(world, TransientError("busy", retry_after=31.0))
     assert perform(body).error == ("TransientError", "busy", False)

@@ -18,7 +18,7 @@ from switchboard.settings import Settings
 from telephony.simulators.model.faults import Fault
 from telephony.simulators.model.rules import LABEL
 from workflows.assistant import GREETING, UNREACHABLE
-from workflows.events import Memo, decode
+from workflows.events import Heard, Memo, decode
 
 SESSION = "web:an-ada-of-her-own"
 OPENING = Opening("assistant", {}, "web", None, "ada", "en-GB", "Europe/London", {"can_deliver": True})
@@ -137,7 +137,7 @@ async def test_a_hundred_faults_of_every_kind_stop_nobody_and_lose_nothing(chat,
     ]
     async with model_server() as model, chat(model) as ada:
         await ada.say("remind me to call Grace tomorrow at 9")
-        faults, told = 0, []
+        faults, told, messages = 0, [], 1
         while faults < 100:
             row = [kinds[(faults + number) % len(kinds)] for number in range(rng.randint(1, 4))]  # five in a row are an outage
             faults += len(row)
@@ -146,8 +146,12 @@ async def test_a_hundred_faults_of_every_kind_stop_nobody_and_lose_nothing(chat,
                 said = await ada.say(rng.choice(["hello", "list", "status of call-grace", "help"]))
                 assert said, "nobody is left without a word"
                 told += said
+                messages += 1
             assert (await ada.say("how are you?"))[0].startswith(LABEL), "the next message works"
+            messages += 1
         assert told.count(UNREACHABLE) > 5
+        heard = [decode(element) for element in await ada.history.load(SESSION, 0)]
+        assert len({event.id for event in heard if isinstance(event, Heard)}) == messages, "every message is on record, once"
         assert '"call-grace" (reminder): call Grace' in (await ada.say("list"))[0]
 
 

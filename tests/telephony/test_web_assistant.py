@@ -12,11 +12,12 @@ from support.assistant_house import assistant_house
 from support.models import model_server
 from support.web_house import texts
 
+from handlers.bindings import think as binding
 from telephony.simulators.model import endpoint
 from telephony.simulators.model.rules import LABEL
 from telephony.simulators.model.wire import Call, Reply
 from telephony.web_wire import MOST_TEXT
-from workflows.assistant import CHAT_INSTRUCTIONS, GREETING, INSTRUCTIONS, TASKS_INSTRUCTIONS
+from workflows.assistant import CHAT_INSTRUCTIONS, GREETING, INSTRUCTIONS, TASKS_INSTRUCTIONS, UNREACHABLE
 from workflows.events import Heard, Memo, decode
 
 NOBODY = "A" * 32
@@ -104,6 +105,31 @@ async def test_the_same_send_twenty_times_in_parallel_at_two_replicas_is_one_cal
         assert {reply.status for reply in replies} == {200}
         assert len({json.dumps(reply.json) for reply in replies}) == 1
         assert model.requests == 1
+
+
+# -- a model that is not there -------------------------------------------------------------------------------------------------------------
+
+
+async def test_while_the_model_hangs_nobody_waits_longer_than_they_would_and_hears_of_it_in_the_end(house, monkeypatch):
+    monkeypatch.setattr(binding, "SILENCE_SECONDS", 0.3)
+    async with model_server("hang*2,stall") as model, house(model) as (_, web):
+        id_ = await begun(web)
+        running = await web.say(id_, "hello", key="one", wait=0)
+        assert (running.status, running.json["status"]) == (202, "running")
+        async with web.events(id_) as stream:
+            told = await stream.until("reply", UNREACHABLE)
+        assert [event.data["text"] for event in told if event.kind == "reply" and event.data["text"]] == [GREETING, UNREACHABLE]
+        assert spoken(await web.say(id_, "hello", key="one")) == [UNREACHABLE], "the same message gets the same answer"
+        assert spoken(await web.say(id_, "hello", key="two"))[0].startswith(LABEL), "the next one works"
+        assert model.requests == 4
+
+
+async def test_a_message_that_met_an_outage_is_remembered_when_it_is_over(house, asked):
+    async with model_server("500*3") as model, house(model) as (_, web):
+        id_ = await begun(web)
+        assert spoken(await web.say(id_, "my name is Ada")) == [UNREACHABLE]
+        await web.say(id_, "hello")
+        assert [message["content"] for message in asked[-1][1:]] == ["my name is Ada", UNREACHABLE, "hello"]
 
 
 # -- who is not meant ----------------------------------------------------------------------------------------------------------------------
