@@ -22,10 +22,10 @@ from workflows.think import charged
 MOST_ACTIONS = 10_000
 """What may happen in a rehearsal without time passing; a workflow that calls effects for ever would never let it go on."""
 
-Outcome = tuple[msgspec.Raw, tuple[str, str, bool] | None]
-"""What is recorded of an effect: its value, or class, message and finality of its failure."""
+Outcome = tuple[msgspec.Raw, tuple[str, str, bool] | None, dict[str, int] | None]
+"""What is recorded of an effect: its value, or class, message and finality of its failure; and what it was charged."""
 
-NOTHING: Outcome = (msgspec.Raw(b"\xc0"), None)
+NOTHING: Outcome = (msgspec.Raw(b"\xc0"), None, None)
 
 
 class Stage:
@@ -86,7 +86,7 @@ class Stage:
 
     def _status(self, errand: Errand) -> Outcome:
         child = self.scenes[errand.key]
-        return raw({"state": "ended" if child.ended else "running", "note": child.note}), None
+        return raw({"state": "ended" if child.ended else "running", "note": child.note}), None, None
 
     def _call(self, call: CallStep, key: str) -> Outcome | None:
         effect = call.effect
@@ -109,15 +109,15 @@ class Stage:
         except (AssertionError, RehearsalError):  # the test's own business
             raise
         except Exception as error:  # noqa: BLE001 - whatever else an effect raises is its recorded failure
-            return NOTHING[0], (type(error).__name__, str(error), isinstance(error, TerminalError))
+            return NOTHING[0], (type(error).__name__, str(error), isinstance(error, TerminalError)), None
         finally:
             idempotency_key.reset(token)
-        value, _ = charged(value)
+        value, usage = charged(value)
         try:
             effect.read(raw(value))
         except msgspec.ValidationError as error:
             raise RehearsalError(f"what stands for the effect {effect.name} gave {value!r}, which does not fit its type: {error}") from None
-        return raw(value), None
+        return raw(value), None, usage
 
 
 def play(stand_in: Any, call: CallStep) -> Any:
