@@ -33,10 +33,10 @@ def measure(console: Console, *, full: bool) -> dict[str, Any]:
     with process("store", "everysec") as store:
         url = store.hello["url"]
         console.log("a turn under load")
-        with process("bare") as bare, process("handmade", url) as handmade, process("product", url) as product:
-            servers = [bare, handmade, product]
-            concurrency.warm(servers)
-            run["load"]["everysec"] = {str(count): concurrency.measure(servers, count, share) for count in concurrency.CALLS}
+        run["load"]["everysec"] = concurrency.measure(url, ("bare", "handmade", "product"), concurrency.CALLS, share)
+        with process("handmade", url) as handmade, process("product", url) as product:
+            for server in (handmade, product):
+                concurrency.load(server, 8, concurrency.WARM_UP)
             console.log("the first turn of evicted sessions")
             run["evicted"] = eviction.measure(handmade, product, url)
             run["sizes"] = sizes.measure(handmade, product, url)
@@ -44,11 +44,8 @@ def measure(console: Console, *, full: bool) -> dict[str, Any]:
         run["parts"] = outcome("parts", url)
     with process("store", "always") as store:
         console.log("a turn under load, fsync always")
-        with process("handmade", store.hello["url"]) as handmade, process("product", store.hello["url"]) as product:
-            servers = [handmade, product]
-            concurrency.warm(servers)
-            counts = concurrency.CALLS if full else (1, 64)
-            run["load"]["always"] = {str(count): concurrency.measure(servers, count, share if full else 0.5) for count in counts}
+        counts = concurrency.CALLS if full else (1, 64)
+        run["load"]["always"] = concurrency.measure(store.hello["url"], ("handmade", "product"), counts, share if full else 0.5)
     with process("store", "everysec") as store:
         for count in (1_000, 10_000, 100_000) if full else (1_000, 10_000):
             console.log(f"{count:,} live sessions")

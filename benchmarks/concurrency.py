@@ -1,13 +1,17 @@
-"""Turns a second, latency and CPU a turn under load."""
+"""Turns a second, latency and CPU a turn under load.
 
-from collections.abc import Sequence
-from functools import partial
+Each round has processes of its own: where a process has its memory, and the seed of its hashes, are good or bad luck for all its life, and
+make a tenth of its speed.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from statistics import median, quantiles
 
 from benchmarks.calls import TURNS, call, constant_answer, menu_answer
 from benchmarks.load import drive
-from benchmarks.process import Process
-from benchmarks.rounds import Figures, interleaved
+from benchmarks.process import Process, process
+from benchmarks.rounds import ROUNDS, Figures
 
 ANSWERS = {"bare": constant_answer, "handmade": menu_answer, "product": menu_answer}
 
@@ -17,16 +21,20 @@ CALLS = {1: 100, 8: 300, 64: 500}
 WARM_UP = 100
 
 
-def measure(servers: Sequence[Process], concurrency: int, share: float = 1.0) -> dict[str, Figures]:
-    """The figures of each server at one concurrency; `share` of the usual calls."""
-    calls = max(round(CALLS[concurrency] * share), concurrency)
-    return interleaved({server.name: partial(load, server, concurrency, calls) for server in servers})
-
-
-def warm(servers: Sequence[Process]) -> None:
-    """Let caches fill and code settle."""
-    for server in servers:
-        load(server, 8, WARM_UP)
+def measure(url: str, servers: Sequence[str], counts: Iterable[int], share: float = 1.0) -> dict[str, dict[str, Figures]]:
+    """The figures of each server by concurrency; `share` of the usual calls."""
+    measured: dict[str, dict[str, Figures]] = {str(count): {name: {} for name in servers} for count in counts}
+    for number in range(ROUNDS):
+        with ExitStack() as stack:
+            running = [stack.enter_context(process(name, url)) for name in servers]
+            for server in running:
+                load(server, 8, WARM_UP)
+            for count, figures in measured.items():
+                calls = max(round(CALLS[int(count)] * share), int(count))
+                for server in running[:: -1 if number % 2 else 1]:
+                    for figure, value in load(server, int(count), calls).items():
+                        figures[server.name].setdefault(figure, []).append(value)
+    return measured
 
 
 def load(server: Process, concurrency: int, calls: int) -> dict[str, float]:
