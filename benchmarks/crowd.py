@@ -1,7 +1,7 @@
 """A crowd of live sessions in one process: how they come up, what each takes, and how they all leave.
 
-They come through the switchboard's own door, without HTTP, 64 at a time: the opening and one key. Then all of them are touched once, as
-quickly as can be, and say nothing more: that is the most evictions that can come at one time.
+They come through the switchboard's own door, without HTTP, 64 at a time: the opening and one key. Then all of them have been silent for too
+long at the same moment: that is the most evictions that can come at one time.
 """
 
 import asyncio
@@ -16,19 +16,12 @@ from pathlib import Path
 from benchmarks.control import Control, Lag, run, usage
 from benchmarks.histories import OPENING, PATIENCE
 from benchmarks.product import settings
-from handlers.messages import Collect, Inbound
+from handlers.messages import Inbound
 from handlers.redis_history import RedisHistory
-from handlers.reply import ReplyTo
 from switchboard.server import Server, _calm_collector
-from workflows.turns import Answer
 
 AT_ONCE = 64
 WARM_UP = 200
-
-
-def quiet(count: int) -> float:
-    """Seconds without a word before eviction: longer than it takes to touch all, lest the first leave before."""
-    return 1.0 + count / 5_000
 
 
 class Crowd:
@@ -49,15 +42,6 @@ class Crowd:
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(caller())
-
-    async def touch(self, names: list[str]) -> None:
-        """Ask each for its last answer, which needs no store."""
-        for start in range(0, len(names), AT_ONCE):
-            replies: list[ReplyTo[Answer]] = [ReplyTo() for _ in names[start : start + AT_ONCE]]
-            for name, reply in zip(names[start:], replies, strict=False):
-                self._server.board.post(Collect(name, 1, 0, reply, wait=False))
-            for reply in replies:
-                await reply.get()
 
     async def leave(self) -> None:
         """Wait until nobody is in memory."""
@@ -89,21 +73,18 @@ async def measure(server: Server, count: int) -> dict[str, float]:
     coming = lag.stop("come_")
     gc.collect()
     after = usage()
-    house.idle = quiet(count)
-    server.board.wake_within(0.0)  # it meant to look when the hour was over
-    began = loop.time()
-    await crowd.touch(names)
-    touched = loop.time() - began
     before_leaving = time.process_time()
     lag.start()
+    began = loop.time()
+    house.idle = 0.0
+    server.board.wake_within(0.0)  # it meant to look when the hour was over
     await crowd.leave()
-    left = loop.time() - began - quiet(count)
+    left = loop.time() - began
     leaving = lag.stop("leave_")
     return {
         "live_bytes": (after["rss"] - before["rss"]) / count,
         "come_s": came,
         **coming,
-        "touch_s": touched,
         "leave_s": left,
         "leave_cpu_us": (time.process_time() - before_leaving) / count * 1e6,
         **leaving,

@@ -5,8 +5,6 @@ leave has seen everything: each incarnation's forwarded messages are counted her
 """
 
 import logging
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -48,7 +46,7 @@ class Board(AsyncioActor):
         self._house = house
         self._slots: dict[str, Slot] = {}
         self._incarnations = 0
-        self._round: Iterator[Slot] = iter(())
+        self._round: list[Slot] = []
 
     @property
     def live(self) -> int:
@@ -103,7 +101,7 @@ class Board(AsyncioActor):
 
     def on_timer(self) -> None:
         """Look for those who have been silent: one timer for all is a tenth of what a session would take in memory with its own."""
-        self._round = iter(list(self._slots.values()))
+        self._round = list(self._slots.values())
         self._ask_the_silent()
 
     def _ask_the_silent(self) -> None:
@@ -111,11 +109,11 @@ class Board(AsyncioActor):
         if self.stopped:
             return
         silent = self._loop.time() - self._house.idle
-        slots = list(islice(self._round, AT_ONCE))
-        for slot in slots:
+        for _ in range(min(AT_ONCE, len(self._round))):
+            slot = self._round.pop()  # who leaves is let go at once, not when the round is over and all of them are
             if slot.handler.quiet_since <= silent:
                 slot.handler.deliver(QUIET)
-        if slots:
+        if self._round:
             self._loop.call_soon(self._ask_the_silent)
         elif self._slots:
             self.wake_within(self._house.idle / ROUNDS)
