@@ -25,6 +25,7 @@ LINES = {
     "+15550103": "conversations:polyglot",
     "+15550104": "conversations:napper",
     "+15550105": "santa",
+    "+15550106": "conversations:hostile",
 }
 """Who answers. Calls to other numbers are told that there is no service."""
 
