@@ -1,6 +1,7 @@
 """The sweeper: resumes sessions whose node has died and brings near the alarms of sessions that sleep.
 
-It looks at one partition after the other, all of them once a period, and nothing else here looks at sessions that are not live.
+It looks at one partition after the other, all of them at once when it starts and then once a period, and nothing else here looks at
+sessions that are not live.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ class Sweeper:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _sweep(self) -> None:
+        pause = 0.0  # in the first round: what fell due while nobody was there waits no longer
         while True:
             failed = False
             for start in range(0, PARTITIONS, ROUND):
@@ -53,7 +55,8 @@ class Sweeper:
                         failed = True
                     elif isinstance(result, BaseException):
                         logger.error("the sweeper met an error", exc_info=result)
-                await asyncio.sleep(PERIOD_SECONDS * ROUND / PARTITIONS * self._house.rng.uniform(0.9, 1.1))
+                await asyncio.sleep(pause * self._house.rng.uniform(0.9, 1.1))
+            pause = PERIOD_SECONDS * ROUND / PARTITIONS
             if failed:
                 self._house.counters["sweeps_failed"] += 1
 

@@ -9,6 +9,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,9 @@ def _kinds(command: Any) -> str:
     return f"append to {command.session.partition(':')[0]}, {len(command.events)} events"
 
 
-def _serve(settings: dict[str, Any], moments: tuple[Path, int, bool], told: Any) -> None:
+def _serve(settings: dict[str, Any], moments: tuple[Path, int, bool], clock: float, told: Any) -> None:
+    right = time.time
+    time.time = lambda: right() + clock
     passing = Moments(moments[0], moments[1], armed=moments[2])
     passing.around(RedisHistory, "append", lambda _, command: _kinds(command))
     passing.around(Effects, "perform", lambda _, step, *__: f"call of {step.effect.name}")
@@ -117,14 +120,14 @@ def _serve(settings: dict[str, Any], moments: tuple[Path, int, bool], told: Any)
 
 
 class Doomed:
-    """One server process, or what is left of it. `url` is where it listens."""
+    """One server process, or what is left of it. `url` is where it listens; `clock` is by how many seconds its wall clock is wrong."""
 
-    def __init__(self, settings: dict[str, Any], report: Path, fatal: int = 0, *, armed: bool = False) -> None:
+    def __init__(self, settings: dict[str, Any], report: Path, fatal: int = 0, *, armed: bool = False, clock: float = 0.0) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self._report = report
         self._hears, tells = context.Pipe(duplex=False)
-        self._process = context.Process(target=_serve, args=(settings, (report, fatal, armed), tells), daemon=True)
+        self._process = context.Process(target=_serve, args=(settings, (report, fatal, armed), clock, tells), daemon=True)
         self._process.start()
         tells.close()
         self.url = ""
@@ -155,9 +158,11 @@ class Doomed:
 
 
 @contextlib.asynccontextmanager
-async def doomed(settings: dict[str, Any], report: Path, fatal: int = 0, *, armed: bool = False) -> AsyncGenerator[Doomed, None]:
+async def doomed(
+    settings: dict[str, Any], report: Path, fatal: int = 0, *, armed: bool = False, clock: float = 0.0
+) -> AsyncGenerator[Doomed, None]:
     """A server process that dies at its moment number `fatal` (0: at none); gone at the end in any case."""
-    process = Doomed(settings, report, fatal, armed=armed)
+    process = Doomed(settings, report, fatal, armed=armed, clock=clock)
     try:
         yield process
     finally:
