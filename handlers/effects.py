@@ -42,6 +42,7 @@ class Effects:
 
     def __init__(self, bindings: Mapping[str, Callable[..., Awaitable[Any]]] | None = None, rng: Random | None = None) -> None:
         self._bindings = dict(bindings or {})
+        self._speakers: dict[str, bool] = {}  # whether a body takes `emit`: to look at its signature takes longer than to call it
         self._rng = rng or Random()  # noqa: S311 - spreads retries, keeps no secret
 
     async def perform(self, step: CallStep, key: str, begin: Callable[[], Emit] = _unheard) -> Outcome:
@@ -55,7 +56,7 @@ class Effects:
         idempotency_key.set(key)
         try:
             body = self._body(effect)
-            if step.stream and "emit" in inspect.signature(body).parameters:
+            if step.stream and self._speaks(effect.name, body):
                 value = await self._insist(effect, lambda: body(*step.args, **step.kwargs, emit=begin()))
             else:
                 value = await self._insist(effect, lambda: body(*step.args, **step.kwargs))
@@ -74,6 +75,12 @@ class Effects:
                 f"nothing is bound to the effect {effect.name}. Install what provides it (entry point switchboard.effects)."
             )
         return body or effect.body
+
+    def _speaks(self, name: str, body: Callable[..., Awaitable[Any]]) -> bool:
+        speaks = self._speakers.get(name)
+        if speaks is None:
+            speaks = self._speakers[name] = "emit" in inspect.signature(body).parameters
+        return speaks
 
     async def _insist(self, effect: Effect[..., Any], call: Callable[[], Awaitable[Any]]) -> Any:
         """The value of the first attempt that succeeds. What is tried again has to begin and to end within the budget."""

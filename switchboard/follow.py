@@ -96,6 +96,8 @@ class Following:
         """Wait for news, or for words (None), at most until then by the loop's clock. The store's troubles are waited out."""
         if not (self._told or self._unheard or self.closed):
             await self._wait(min(until, self._look_at))
+        if self._unheard:
+            return None  # words do not wait for the store
         try:
             if self._loop.time() >= self._look_at:
                 await self._look()

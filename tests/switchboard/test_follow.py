@@ -81,6 +81,33 @@ async def test_the_first_words_are_handed_on_within_one_tick_of_the_loop(nodes):
         await task
 
 
+async def test_words_do_not_wait_for_a_look_at_the_store(nodes, monkeypatch):
+    node, _ = nodes
+    mouth.reset()
+    await node.open(murmurer.name)
+    with Following(node.house, SESSION, None) as following:
+        await following.read()
+        looked = asyncio.Event()
+
+        async def load(session, start=0):
+            await looked.wait()
+            return ()
+
+        monkeypatch.setattr(node.history, "load", load)
+        following._look_at = 0.0  # it is time to look
+        with node.house.followers.speaking(SESSION, "1/2") as begin:
+            begin()("One")
+            reader = asyncio.create_task(following.next(soon()))
+            await asyncio.sleep(0)
+            assert reader.done()
+            assert [piece.text for piece in following.words()] == ["One"]
+            reader = asyncio.create_task(following.next(soon()))
+            await asyncio.sleep(0)
+            assert not reader.done(), "without words it looks"
+            looked.set()
+            await reader
+
+
 async def test_an_append_here_wakes_and_one_elsewhere_is_found(nodes, monkeypatch):
     monkeypatch.setattr("switchboard.follow.LOOK_SECONDS", (0.02, 0.05))
     here, there = nodes

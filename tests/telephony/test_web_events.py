@@ -11,6 +11,11 @@ from support.server import ServerProcess
 from support.valkey import Valkey
 from support.web_house import WebClient, texts, web_house
 
+from handlers.followers import Followers
+from handlers.house import House
+from switchboard.follow import Following
+from telephony.web_events import _tell
+
 PARROT = "support.chats:parrot"
 MURMURER = "support.chats:murmurer"
 RUNNER = "support.chats:runner"
@@ -159,6 +164,32 @@ async def test_words_stream_before_they_are_on_record_and_the_whole_replaces_the
         assert texts(await said) == ["One two"]
         async with web.events(id_) as stream:
             assert (await stream.next()).kind == "reply", "nothing is left of the words"
+
+
+async def test_words_are_written_within_one_tick_of_the_loop():
+    """From the moment at which an effect emits them to that at which they are handed to the socket; there is no store in between."""
+    written = []
+
+    class Response:
+        """As aiohttp's, whose `write` hands the bytes to the transport before it returns."""
+
+        async def write(self, data):
+            written.append(data)
+
+    followers = Followers()
+    with Following(House(None, None, None, None, None, followers=followers), "web:1", None) as following:
+        following._look_at = float("inf")
+        telling = asyncio.create_task(_tell(Response(), following, None))
+        await asyncio.sleep(0)
+        assert written == [b":\n\n"]
+        with followers.speaking("web:1", "1/2") as begin:
+            emit = begin()
+            for number, word in enumerate(("One", "two", "three")):
+                emit(word)
+                await asyncio.sleep(0)
+                assert len(written) == 2 + number
+                assert f'"text":"{word}"'.encode() in written[-1]
+        telling.cancel()
 
 
 async def test_an_attempt_that_fails_begins_its_words_anew(valkey_url, valkey):
