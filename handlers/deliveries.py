@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import msgspec
 
 from workflows.events import Opened, Prompt
-from workflows.outputs import Output
+from workflows.outgoing import APOLOGY
+from workflows.outputs import Output, Say, whole
 
-PUSHES = "pushes"
-"""The fact of an opening that says so."""
+MOST_FACTS = 16
+LONGEST_FACT = 300
+"""How many facts of a receipt are recorded, and how many characters of each."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -77,3 +79,20 @@ class Messenger(Protocol):
     def speak(self, expected: Expected, text: str) -> None:
         """What is being said is `text` so far; the next call has all of it and more. Nobody minds what is left out. Raises nothing."""
         ...
+
+
+def bounded(receipt: dict[str, Any]) -> dict[str, Any]:
+    """What is recorded of a receipt: its first facts, as plain values of a size that a history can bear."""
+    facts = [(name, value) for name, value in receipt.items() if name != APOLOGY]
+    return {_text(name): _fact(value) for name, value in facts[:MOST_FACTS]}
+
+
+def _fact(value: object) -> int | float | str | None:
+    plain = value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+    return value if plain else _text(value)  # type: ignore[return-value]  # plain is what it says
+
+
+def _text(value: object) -> str:
+    text = whole(Say(str(value)[:LONGEST_FACT]))
+    assert isinstance(text, Say)
+    return text.text

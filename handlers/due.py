@@ -73,6 +73,8 @@ class DueEntries:
             self._house.counters["alarms"] += 1
             self._house.counters["lateness_ms"] += now - at
             cleared |= step == here
+        if here in run.alarms and run.restart is not None and run.unsent:
+            return True  # it goes with this generation, whose last words may take a while
         if here in run.alarms:  # too early, or in the way of a restart
             alarm = Alarm(due.gen, here, run.alarms[here])
             self._house.alarms.set(journal.session, alarm)

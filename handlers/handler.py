@@ -18,11 +18,30 @@ from handlers.history import LEASE_MS
 from handlers.house import House
 from handlers.intake import Intake
 from handlers.journal import TAKE_OVERS, TRIES, Journal
-from handlers.messages import Again, Collect, Done, Due, Evict, Gone, Idle, Inbound, News, Notified, Quiet, Read, Resume, Status, Tick
+from handlers.messages import (
+    Again,
+    Collect,
+    Done,
+    Due,
+    Evict,
+    Free,
+    Gone,
+    Idle,
+    Inbound,
+    News,
+    Notified,
+    Posted,
+    Quiet,
+    Read,
+    Resume,
+    Status,
+    Tick,
+)
+from handlers.outbox import key_of
 from handlers.reply import ReplyTo
 from handlers.waiters import Waiters
 from handlers.work import Work, want_of
-from workflows.events import Memo
+from workflows.events import Memo, Sent
 from workflows.run import Run
 
 __all__ = ["Handler", "House"]
@@ -118,6 +137,11 @@ class Handler(AsyncioActor):
                 await self._look_around()
             case Done():
                 await self._remember(message)
+            case Posted():
+                await self._note_receipt(message)
+            case Free():
+                self._work.free(message)
+                await self._settle()
             case Due():
                 await self._due.fire(message)
                 await self._settle()
@@ -164,6 +188,25 @@ class Handler(AsyncioActor):
             raise StoreError(f"{self.session} changes faster than a result can be appended")
         await self._settle()
 
+    async def _note_receipt(self, posted: Posted) -> None:
+        """Record that an output was posted, if exactly that is the next to be sent."""
+        journal = self._journal
+        if journal.state == "unknown":
+            await journal.load()
+        self._work.posted(posted)
+        for _ in range(TRIES):
+            run = journal.run
+            if run is None or not run.unsent or key_of(run, run.unsent[0]) != posted.key:
+                self._house.counters["dropped"] += 1
+                break
+            if await journal.append(journal.event(Sent, posted.output, posted.receipt)):
+                self._house.counters["deliveries"] += 1
+                break
+            self._house.counters["conflicts"] += 1
+        else:
+            raise StoreError(f"{self.session} changes faster than a receipt can be appended")
+        await self._settle()
+
     async def _resume(self, resume: Resume) -> None:
         """Go on with what another node, or a former life of this one, left undone."""
         if resume.attempts > TAKE_OVERS:
@@ -173,6 +216,8 @@ class Handler(AsyncioActor):
             await self._journal.load()
         if self._journal.state == "absent":
             await self._journal.release_nothing()
+        if self._journal.run is not None:
+            self._work.look_back(self._journal.run)
         await self._settle(confirm=True)
 
     def _report(self) -> None:
@@ -225,11 +270,12 @@ class Handler(AsyncioActor):
     async def _settle(self, *, confirm: bool = False) -> None:
         """Show what may be shown, start what is wanted, and see to the lease."""
         journal, work = self._journal, self._work
+        confirm = confirm or (journal.mine and work.in_doubt)
         while (run := journal.run) is not None:
             needed = work.lease(run)
             if confirm or (journal.mine and not needed) or (needed and journal.owner is None):
                 confirm = not await journal.claim()
-            elif run.restart is not None and journal.mine and not journal.left_alone:
+            elif run.restart is not None and not run.unsent and journal.mine and not journal.left_alone:
                 await self._restart(run)
             else:
                 break
@@ -240,8 +286,12 @@ class Handler(AsyncioActor):
                 self._report()
             elif journal.mine:
                 work.start(run, self)
+            else:
+                work.leave()
         if self._waiters:
             await self._waiters.show(journal)
+            for inbound in self._waiters.take_parked(journal):
+                self.deliver(Again(inbound))
             for inbound in self._waiters.take_lost(run):
                 self.deliver(Again(inbound))
         if self.session in self._house.followers:
@@ -271,8 +321,12 @@ class Handler(AsyncioActor):
             await self._handle(message)
             work.release(message)
         if journal.mine and work and not journal.left_alone:
+            asked_at = self._loop.time()
             renewal = await self._house.history.renew(self.session)
-            if not renewal.mine:
+            if renewal.mine:
+                work.lead(asked_at, renewal.length, sure=True)
+            else:
+                work.step_down()
                 self._house.counters["lease_losses"] += 1
             if renewal.mine and (renewal.length, renewal.tail) == (journal.length, journal.tail):
                 self._wake_in_time()
@@ -308,7 +362,7 @@ class Handler(AsyncioActor):
         self._journal.drop()
         self._waiters.fail(error)
         _fail(message, error)
-        if isinstance(message, Done | Due | Resume | Notified):
+        if isinstance(message, Done | Due | Resume | Notified | Posted):
             self._work.hold(message)
         self.wake_within(AGAIN_SECONDS)
 

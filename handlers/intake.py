@@ -107,9 +107,17 @@ class Intake:
         return await self._journal.open(self._opened(opening, inbound.id), words) and self._taken(inbound)
 
     async def _reopen(self, inbound: Inbound, opening: Opening) -> bool:
-        """Begin a new generation where the last one ended, failed or cannot be read (those are kept aside)."""
+        """Begin a new generation where the last one ended, failed or cannot be read (those are kept aside).
+
+        While that has something to send the input waits: with its generation, nobody would know of it any more.
+        """
         journal = self._journal
         run, old = journal.run, journal.opened
+        if run is not None and run.unsent:
+            if journal.left_alone:
+                return await self._turn_away(inbound)
+            self._waiters.park(inbound)
+            return True
         opened = self._opened(
             opening,
             inbound.id,

@@ -4,6 +4,7 @@ The order of things is always: feed on trust, append, and only then show. `appen
 process when it has returned True. A run that was fed on trust and whose append did not succeed is closed and never fed again.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -50,6 +51,22 @@ class Needs(Protocol):
         """Whether somebody has to look after its errands from time to time."""
         ...
 
+    def foresee(self, run: Run) -> None:
+        """An event is about to be fed."""
+        ...
+
+    def lead(self, asked_at: float, since: int, *, sure: bool) -> None:
+        """The store's reply to what was sent at `asked_at`, in seconds of the loop's clock, names us as the owner.
+
+        If the lease was not ours until now, or that is in doubt, we lead from the event `since` on. `sure`: nobody can have led between
+        this command and its reply, which a lost reply leaves open.
+        """
+        ...
+
+    def step_down(self) -> None:
+        """The lease is not ours, or nobody knows."""
+        ...
+
 
 class Journal(Record):
     """One session's history and run, for one incarnation.
@@ -84,6 +101,7 @@ class Journal(Record):
         super().drop()
         self.mine, self.owner, self.attempts = False, None, 0
         self._restore = True
+        self._needs.step_down()
 
     async def load(self) -> None:
         """See `Record.load`."""
@@ -137,9 +155,11 @@ class Journal(Record):
         element = self._encode(event)
         owed = tuple(run.calls.values())
         self._watched = self._watched or self._needs.watch(run)  # else an entry that another node has set would stay behind
+        if run.turns.outgoing is not None:
+            self._needs.foresee(run)
         run.feed(event)
         progress = run.progress
-        settled = any(run.calls.get(step.id) is not step for step in owed)
+        settled = isinstance(event, Sent) or any(run.calls.get(step.id) is not step for step in owed)
         return await self._append([element], progress.alarms_set, progress.alarms_cleared, progress=settled)
 
     async def claim(self, *, drop: tuple[int, str] | None = None, put_off: Alarm | None = None) -> bool:
@@ -258,6 +278,7 @@ class Journal(Record):
         return self._history.now() + self._house.ttl_ms
 
     async def _send(self, command: C, call: Callable[[C], Awaitable[Reply]]) -> bool:
+        asked_at = asyncio.get_running_loop().time()
         try:
             try:
                 reply = await call(command)
@@ -267,18 +288,19 @@ class Journal(Record):
             self.drop()
             raise
         if reply.status == "conflict":
-            return await self._settle_conflict(command, reply)
+            return await self._settle_conflict(command, reply, asked_at)
         events = command.events
-        self.length = len(events) if isinstance(command, Restart) else self.length + len(events)
+        before = 0 if isinstance(command, Restart) else self.length
+        self.length = before + len(events)
         if events:
             self.tail = uid_of(events[-1])
-        self._note(reply)
+        self._note(reply, asked_at, self.length if reply.status == "again" else before, sure=reply.status == "ok")
         self._restore = False
         if self.run is not None and self.run.failure is None:
             self._watched = self._needs.watch(self.run)
         return True
 
-    async def _settle_conflict(self, command: Append | Restart, reply: Reply) -> bool:
+    async def _settle_conflict(self, command: Append | Restart, reply: Reply, asked_at: float) -> bool:
         """Somebody else wrote. Were ours among it (a lost reply), or can the run take the rest, or must everything go?"""
         events, elements = command.events, reply.elements
         joined = elements[1:] if command.length else elements
@@ -290,10 +312,14 @@ class Journal(Record):
         self.length += len(events)
         if events:
             self.tail = uid_of(events[-1])
-        self._note(reply)
+        self._note(reply, asked_at, reply.length, sure=not events)
         await self.extend(joined[len(events) :])
         self._restore = True
         return bool(events)
 
-    def _note(self, reply: Reply) -> None:
+    def _note(self, reply: Reply, asked_at: float, since: int, *, sure: bool) -> None:
         self.mine, self.owner, self.attempts = reply.mine, reply.owner, reply.attempts
+        if reply.mine:
+            self._needs.lead(asked_at, since, sure=sure)
+        else:
+            self._needs.step_down()

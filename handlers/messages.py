@@ -160,8 +160,24 @@ class Notified(Message, frozen=True):
     taken: bool
 
 
+class Posted(Message, frozen=True):
+    """An output was posted (see `handlers.deliveries` for its key): what is to be recorded of it, and which turn it answers, if any."""
+
+    key: str
+    output: tuple[int, int]
+    turn: str
+    receipt: dict[str, Any]
+
+
+class Free(Message, frozen=True):
+    """The messenger is free for what comes next; `doing` was under way, and is `done` or was not begun."""
+
+    doing: str
+    done: bool = True
+
+
 class Again(Message, frozen=True):
-    """An input that was on record and is no longer, by a failover: its caller still waits, so it is taken in anew."""
+    """An input that is taken in anew: it is on record no longer, by a failover, or had to wait for the last words of a generation."""
 
     inbound: Inbound
 

@@ -15,11 +15,12 @@ NO_TURN = -1
 class Waiters:
     """The reply-tos of one handler. Each is answered once; one whose endpoint has given up is dropped."""
 
-    __slots__ = ("_asked", "_collects")
+    __slots__ = ("_asked", "_collects", "_parked")
 
     def __init__(self) -> None:
         self._asked: tuple[Inbound, ...] = ()  # no lists: most sessions have nobody waiting, and empty lists add up
         self._collects: tuple[Collect, ...] = ()
+        self._parked: tuple[Inbound, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether anybody still waits."""
@@ -27,7 +28,7 @@ class Waiters:
             self._asked = tuple([each for each in self._asked if _waits(each)])
         if self._collects:
             self._collects = tuple([each for each in self._collects if _waits(each)])
-        return bool(self._asked or self._collects)
+        return bool(self._asked or self._collects or self._parked)
 
     def add(self, inbound: Inbound) -> None:
         """Wait for the answer to an input, if anybody does."""
@@ -37,6 +38,18 @@ class Waiters:
     def collect(self, collect: Collect) -> None:
         """Wait for the rest of a turn."""
         self._collects += (collect,)
+
+    def park(self, inbound: Inbound) -> None:
+        """Keep an input that would begin a new generation until the last words of the old one are sent."""
+        self._parked += (inbound,)
+
+    def take_parked(self, journal: Journal) -> tuple[Inbound, ...]:
+        """The inputs that need not wait any longer for what the session has to send; nobody keeps them here any more."""
+        run = journal.run
+        if run is not None and run.unsent and not journal.left_alone:
+            return ()
+        parked, self._parked = self._parked, ()
+        return parked
 
     async def show(self, journal: Journal) -> None:
         """Answer whoever can be answered, from what is acknowledged."""
@@ -63,8 +76,8 @@ class Waiters:
 
     def fail(self, error: Exception) -> None:
         """Tell all that there will be no answer."""
-        everybody: tuple[Inbound | Collect, ...] = (*self._asked, *self._collects)
-        self._asked = self._collects = ()
+        everybody: tuple[Inbound | Collect, ...] = (*self._asked, *self._parked, *self._collects)
+        self._asked = self._parked = self._collects = ()
         for each in everybody:
             if each.reply_to is not None and not each.reply_to.answered:
                 each.reply_to.fail(error)

@@ -1,4 +1,4 @@
-"""What a session wants done outside its history, and what of it is being done here: effects, errands, and the notice of its end."""
+"""What a session wants done outside its history, and what of it is being done here: effects, errands, the notice of its end, deliveries."""
 
 import asyncio
 from typing import Literal
@@ -9,7 +9,8 @@ from handlers import errands
 from handlers.actors import AsyncioActor
 from handlers.effects import Outcome
 from handlers.house import House
-from handlers.messages import Done, Message, Notified
+from handlers.messages import Done, Free, Message, Notified, Posted
+from handlers.outbox import Outbox
 from workflows.run import Open, Run
 from workflows.steps import CallStep, CancelStep, StartStep, StatusStep
 
@@ -24,7 +25,7 @@ class Work:
     `put off` until the slow due entry. `asked`: the parent wants to hear even that it was called off.
     """
 
-    __slots__ = ("_house", "_life", "_notice", "_running", "asked", "held", "notice")
+    __slots__ = ("_house", "_life", "_notice", "_outbox", "_running", "asked", "held", "notice")
 
     def __init__(self, house: House) -> None:
         self.held: tuple[Message, ...] = ()
@@ -34,15 +35,18 @@ class Work:
         self._life = 0
         self._running: dict[Want, asyncio.Task[None]] | None = None  # most sessions rest, and empty tables add up
         self._notice: asyncio.Task[None] | None = None
+        self._outbox: Outbox | None = None  # only where the channel pushes
 
     def __bool__(self) -> bool:
         """Whether anything is being done."""
-        return bool(self._running) or self._notice is not None
+        return bool(self._running or self._notice is not None or self._outbox)
 
     # -- what the journal asks -------------------------------------------------------------------------------------------------------------
 
     def lease(self, run: Run) -> bool:
         """See `Needs`."""
+        if (outbox := self._outbox_of(run)) is not None and outbox.owes(run):
+            return True
         if run.failure is not None:
             return False
         return bool(run.calls) or run.restart is not None or (self.notice == "owed" and self.owes_notice(run))
@@ -54,6 +58,21 @@ class Work:
         if run.ended:
             return self.notice == "put off" and self.owes_notice(run)
         return bool(run.errands) and any(True for _ in errands.awaited(run))
+
+    def foresee(self, run: Run) -> None:
+        """See `Needs`."""
+        if (outbox := self._outbox_of(run)) is not None:
+            outbox.foresee(run)
+
+    def lead(self, asked_at: float, since: int, *, sure: bool) -> None:
+        """See `Needs`."""
+        if self._outbox is not None:
+            self._outbox.lead(asked_at, since, sure=sure)
+
+    def step_down(self) -> None:
+        """See `Needs`."""
+        if self._outbox is not None:
+            self._outbox.step_down()
 
     def owes_notice(self, run: Run) -> bool:
         """Whether it is an errand that has ended and whose parent cares."""
@@ -74,6 +93,33 @@ class Work:
                     self._running[want] = asyncio.create_task(self._perform(run, step, want, handler))
         if self._notice is None and self.notice == "owed" and self.owes_notice(run):
             self._notice = asyncio.create_task(self._notify(run, handler))
+        if (outbox := self._outbox_of(run)) is not None:
+            outbox.start(run, handler, {posted.key for posted in self.held if isinstance(posted, Posted)})
+
+    def look_back(self, run: Run) -> None:
+        """Another node, or a former life of this one, had the session before."""
+        if (outbox := self._outbox_of(run)) is not None:
+            outbox.look_back(run)
+
+    def leave(self) -> None:
+        """Another node leads, or nothing is outstanding."""
+        if self._outbox is not None:
+            self._outbox.forget()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether our lease may have run out, so that nothing is posted."""
+        return self._outbox is not None and self._outbox.in_doubt
+
+    def posted(self, posted: Posted) -> None:
+        """An output was posted."""
+        if self._outbox is not None:
+            self._outbox.posted(posted)
+
+    def free(self, free: Free) -> None:
+        """A messenger has nothing to do for this session."""
+        if self._outbox is not None:
+            self._outbox.free(free.doing, done=free.done)
 
     def ask_for_notice(self) -> None:
         """The parent starts this errand once more: it may have lost the notice, or a life in which it called it off."""
@@ -105,7 +151,7 @@ class Work:
             self._life = lives
             self.cancel()
             self.notice, self.asked = "owed", False
-            self.held = tuple([message for message in self.held if not isinstance(message, Done)])
+            self.held = tuple([message for message in self.held if not isinstance(message, Done)])  # what was posted tells by its key
         if self._running:
             calls = {} if run is None else run.calls
             gen = 0 if run is None else run.opened.gen
@@ -121,6 +167,12 @@ class Work:
         if self._notice is not None:
             self._notice.cancel()
             self._notice = None
+        self.leave()
+
+    def _outbox_of(self, run: Run) -> Outbox | None:
+        if self._outbox is None and run.turns.outgoing is not None:
+            self._outbox = Outbox(self._house)
+        return self._outbox
 
     async def _perform(self, run: Run, step: Open, want: Want, handler: AsyncioActor) -> None:
         """Do what a step wants and come back with the outcome."""
@@ -129,7 +181,9 @@ class Work:
         match step.step:
             case CallStep(stream=True) as call:
                 with house.followers.speaking(run.session, f"{run.opened.gen}/{step.id}") as begin:
-                    outcome = await house.effects.perform(call, run.address(step.id), begin)
+                    outbox = self._outbox_of(run)
+                    both = begin if outbox is None else outbox.speaking(run, begin)
+                    outcome = await house.effects.perform(call, run.address(step.id), both)
             case CallStep() as call:
                 outcome = await house.effects.perform(call, run.address(step.id))
             case StartStep():

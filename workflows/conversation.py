@@ -10,6 +10,7 @@ from workflows.events import CarriedErrand, Heard, Left, Opened, Prompt
 from workflows.inbox import Inbox
 from workflows.inputs import CALLER, ErrandDone, read
 from workflows.opens import Open, Opens
+from workflows.outgoing import PUSHES, Outgoing
 from workflows.outputs import Output, Say, whole
 from workflows.pump import Failure, Pump
 from workflows.registry import AnyWorkflow, Registry
@@ -53,6 +54,8 @@ class Conversation(Pump):
         self.opened = opened
         self.now = opened.at
         self.turns = Turns()
+        if opened.parent is None and opened.facts.get(PUSHES):  # an errand has its parent's facts, and says nothing
+            self.turns.outgoing = Outgoing(opened.base)
         self.cancelled = False
         self.result: Any = None
         self.error: tuple[str, str] | None = None
@@ -265,4 +268,4 @@ class Conversation(Pump):
     def _fail(self, error: BaseException) -> None:
         self.failure = Failure(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
         if self.opened.parent is None and not self._closed:
-            self.turns.say(self._position, APOLOGY)
+            self.turns.say(self._position, APOLOGY, apology=True)

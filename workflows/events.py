@@ -110,7 +110,7 @@ class Fired(Event, frozen=True, array_like=True, tag=3):
 
 
 class Sent(Event, frozen=True, array_like=True, tag=4):
-    """An output that was pushed to a channel, with the vendor's receipt; the run skips it."""
+    """An output that was pushed to a channel, with the vendor's receipt; the workflow never hears of it."""
 
     output: tuple[int, int]
     receipt: dict[str, Any]
@@ -168,5 +168,5 @@ def describe(event: AnyEvent) -> str:
             return f"the alarm of step {step}"
         case Left():
             return "the caller leaving"
-        case Sent():
-            return "a receipt"
+        case Sent(output=(position, ordinal)):
+            return f"the receipt of output {position}.{ordinal}"

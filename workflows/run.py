@@ -4,6 +4,7 @@
 here, no loop and no clock: time is what the events say. Everything else of Switchboard is a shell around these two calls.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
@@ -12,9 +13,10 @@ import msgspec
 from workflows.branches import Branch, let_go, unstarted
 from workflows.conversation import Conversation
 from workflows.errors import NondeterminismError, StepFailed, UndecodableError, WorkflowError
-from workflows.events import AnyEvent, CarriedErrand, Fired, Heard, Left, Memo, Opened, Sent, describe
+from workflows.events import AnyEvent, CarriedErrand, Fired, Heard, Left, Memo, Opened, Prompt, Sent, describe
 from workflows.inputs import Silence
 from workflows.opens import Open
+from workflows.outgoing import APOLOGY, Unsent
 from workflows.pump import Failure
 from workflows.registry import Registry
 from workflows.steps import CallStep, CancelStep, Errand, StartStep
@@ -104,6 +106,12 @@ class Run(Conversation):
         """The errands that have not reported, by id."""
         return self._inbox.errands
 
+    @property
+    def unsent(self) -> Sequence[Unsent]:
+        """What has to be sent, in this order, where the channel pushes."""
+        outgoing = self.turns.outgoing
+        return () if outgoing is None else outgoing.unsent
+
     def shape(self) -> int:
         """The checksum over the open steps that the next event carries."""
         return self._opens.shape()
@@ -131,7 +139,7 @@ class Run(Conversation):
         Raises `NondeterminismError` when the code does not repeat what is on record, and `UndecodableError` when an event makes no sense
         (a notice that no errand wrote); the run is then of no use.
         """
-        if self.failure is None and event.shape != self._opens.shape():
+        if self.failure is None and event.shape != self._opens.shape() and not isinstance(event, Sent):  # which a failed run may have, too
             raise NondeterminismError(self._position + 1, f"{describe(event)}, recorded when other steps were open", self.wanted())
         self._position += 1
         self._opens.begin_event()
@@ -141,6 +149,7 @@ class Run(Conversation):
             case Heard() | Left():
                 self._arrive(event)
             case Sent():
+                self._receive(event)
                 return
             case _ if self.failure is not None:
                 return
@@ -225,10 +234,19 @@ class Run(Conversation):
         self._shut(step)
         self._ready.append((step.branch, Silence() if step.kind == "listen" else None, None))
 
+    def _receive(self, sent: Sent) -> None:
+        outgoing = self.turns.outgoing
+        if outgoing is not None and not (sent.receipt.get(APOLOGY) and self.failure is None):
+            problem = outgoing.receive(sent.output, self._position, strict=self.strict)
+            if problem:
+                raise NondeterminismError(self._position, f"{describe(sent)}, {problem}", self.wanted())
+
     def _settle(self) -> None:
         if self.failure is not None:
             self._opens.calls = None
             self.restart = None
+        elif self.turns.outgoing is not None and (step := self._opens.prompt()) is not None:
+            self.turns.outgoing.ask(step.id, Prompt(step.step.listen, step.step.timeout), self._position)
         if self.turns.open and self.restart is None:
             prompt = self.prompt
             if prompt is not None or self._opens.calls is None:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from workflows.events import Carried, Prompt
+from workflows.outgoing import Outgoing, Unsent
 from workflows.outputs import Output
 
 KEPT_TURNS = 16
@@ -72,15 +73,17 @@ class Turns:
         current: the turn consumed last.
         open: those still to be answered.
         count: how many outputs were said so far. `before`: how many of them before the last event.
+        outgoing: those that have to be sent, where the channel pushes.
     """
 
-    __slots__ = ("_forgotten", "_log", "_most", "before", "count", "current", "last", "open")
+    __slots__ = ("_forgotten", "_log", "_most", "before", "count", "current", "last", "open", "outgoing")
 
     def __init__(self) -> None:
         self.last: dict[str, Turn] = {}
         self.current: Turn | None = None
         self.open: list[Turn] | tuple[()] = ()
         self.count = 0
+        self.outgoing: Outgoing | None = None
         self._forgotten: dict[str, int] | None = None
         self._log: list[Said] = []
         self.before = 0
@@ -141,10 +144,14 @@ class Turns:
             self._answer_early(turn, None)
         turn.consumed = True
 
-    def say(self, position: int, output: Output) -> None:
-        """Something was said upon the event at that position."""
-        self._log.append((position, self.count - self.before, output))
+    def say(self, position: int, output: Output, *, apology: bool = False) -> None:
+        """Something was said upon the event at that position; `apology`: not by the workflow, which has a bug."""
+        ordinal = self.count - self.before
+        self._log.append((position, ordinal, output))
         self.count += 1
+        if self.outgoing is not None:
+            turn = self.current.id if self.current is not None else ""
+            self.outgoing.unsent.append(Unsent((position, ordinal), output, turn, self.unanswered, apology=apology))
 
     @property
     def said(self) -> list[Said]:

@@ -12,6 +12,7 @@ from support.faults import Line
 from support.virtual_time import START, World
 
 from handlers.alarms import AHEAD_MS, Alarms
+from handlers.deliveries import Messenger
 from handlers.effects import Effects
 from handlers.errors import StoreError
 from handlers.handler import House
@@ -35,14 +36,16 @@ Bodies = Mapping[str, Callable[..., Awaitable[Any]]]
 class Node:
     """One process: a house, its board, and its line to the store."""
 
-    def __init__(self, town: "Town", name: str, workflows: Iterable[Any], bodies: Bodies, idle: float) -> None:
+    def __init__(
+        self, town: "Town", name: str, workflows: Iterable[Any], bodies: Bodies, idle: float, *, messengers: Mapping[str, Messenger]
+    ) -> None:
         self.town = town
         self.name = name
         self.process = town.world.process(name)
         self.line = town.line(name)
         rng = Random(f"{town.seed}/{name}")
         alarms = Alarms(self.line, self)
-        self.house = House(self.line, Registry(workflows), Effects(bodies, rng), self, alarms, idle, rng=rng)
+        self.house = House(self.line, Registry(workflows), Effects(bodies, rng), self, alarms, idle, rng=rng, messengers=dict(messengers))
         self.board: Board = self.process.call(Board, self.house)
         self.sweeper = Sweeper(self.house)
         if town.sweeps:
@@ -159,8 +162,15 @@ class Town:
         """A way to the store."""
         return Line(self.store, name, self.world, self.log)
 
-    def node(self, name: str, workflows: Iterable[Any] | None = None, bodies: Bodies | None = None) -> Node:
-        node = Node(self, name, self._workflows if workflows is None else workflows, self._bodies | (bodies or {}), self._idle)
+    def node(
+        self,
+        name: str,
+        workflows: Iterable[Any] | None = None,
+        bodies: Bodies | None = None,
+        messengers: Mapping[str, Messenger] | None = None,
+    ) -> Node:
+        workflows = self._workflows if workflows is None else workflows
+        node = Node(self, name, workflows, self._bodies | (bodies or {}), self._idle, messengers=messengers or {})
         self.nodes.append(node)
         return node
 

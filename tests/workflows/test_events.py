@@ -196,4 +196,4 @@ def test_words_for_events_name_what_they_are_about() -> None:
     assert describe(CASES["opened with the least"]) == "an opening of santa"
     assert describe(CASES["fired"]) == "the alarm of step 2.0.1"
     assert describe(CASES["left"]) == "the caller leaving"
-    assert describe(CASES["sent"]) == "a receipt"
+    assert describe(CASES["sent"]) == "the receipt of output 7.1"

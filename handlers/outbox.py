@@ -1,0 +1,266 @@
+"""What one session has to send, and the one call of its channel's messenger that is under way.
+
+Things are sent in the order in which they were said; how that stays true when nodes die or lose the lead is rule 12 of `docs/format.md`.
+Placeholders are no part of it and nowhere on record: who takes a session over looks for what may stand there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from handlers.actors import AsyncioActor
+from handlers.deliveries import Delivery, Expected, Messenger, Place, bounded
+from handlers.effects import Emit
+from handlers.history import LEASE_MS
+from handlers.house import House
+from handlers.messages import Free, Posted
+from workflows.outgoing import APOLOGY, Unsent
+from workflows.run import Run
+from workflows.turns import Turn
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = (0.5, 30.0)
+"""How long until something is posted again that a messenger has failed at: at first, and at most."""
+
+POST, EXPECT, GIVE_UP = "post ", "expect ", "give up "
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Placeholder(NamedTuple):
+    """One that may stand for a turn. `ours`: we have put it there, and have led without a break since."""
+
+    expected: Expected
+    ours: bool
+
+
+class Outbox:
+    """The deliveries and placeholders of one handler, in a session whose channel pushes.
+
+    `_led_from`: the first event of the generation (by index) from which on we have led without a break. `_until`: when our lease runs
+    out if it is not renewed, in seconds of the loop's clock; None: we do not lead. `_doing` names what is under way.
+    """
+
+    __slots__ = ("_doing", "_house", "_led_from", "_reported", "_shown", "_task", "_until")
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._task: asyncio.Task[None] | None = None
+        self._doing = ""
+        self._led_from = 0
+        self._until: float | None = None
+        self._shown: dict[str, Placeholder] = {}
+        self._reported = False
+
+    def __bool__(self) -> bool:
+        """Whether something is under way."""
+        return self._task is not None
+
+    # -- who leads -------------------------------------------------------------------------------------------------------------------------
+
+    def lead(self, asked_at: float, since: int, *, sure: bool) -> None:
+        """See `handlers.journal.Needs`."""
+        if not sure or self._until is None or self.in_doubt:
+            self.step_down()
+            self._led_from = since
+        self._led_from = min(self._led_from, since)  # a new generation is all ours
+        self._until = asked_at + LEASE_MS / 1000
+
+    def step_down(self) -> None:
+        """We do not lead, or may not have led for a while: nothing more is posted."""
+        self._until = None
+        self.stop()
+        if self._shown:
+            self._shown = {key: Placeholder(each.expected, ours=False) for key, each in self._shown.items()}
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the lease that was ours has run out, as far as we know."""
+        return self._until is not None and asyncio.get_running_loop().time() >= self._until
+
+    # -- what there is to do ---------------------------------------------------------------------------------------------------------------
+
+    def owes(self, run: Run) -> bool:
+        """Whether something has to be posted, or a placeholder to go."""
+        return bool(run.unsent) or (bool(self._shown) and self._in_vain(run) is not None)
+
+    def foresee(self, run: Run) -> None:
+        """An event is about to be fed. It may end a turn that is worked on, be it on another node: there a placeholder may stand."""
+        turn = _worked_on(run)
+        if turn is not None:
+            self._suspect(run, turn)
+
+    def look_back(self, run: Run) -> None:
+        """Somebody else may have led before us: a placeholder may stand wherever a turn has ended without a word."""
+        for turn in run.turns.last.values():
+            if turn.consumed and turn.end == turn.start and turn.state != "kept":
+                self._suspect(run, turn)
+
+    def start(self, run: Run, handler: AsyncioActor, held: set[str]) -> None:
+        """Begin what is next, if we lead and nothing is under way; `held` are the keys of the posts whose receipts wait to be recorded."""
+        first = run.unsent[0] if run.unsent else None
+        key = "" if first is None else key_of(run, first)
+        if self._doing.startswith(POST) and self._doing != POST + key:
+            self.stop()  # another node has recorded its receipt
+        if self._task is not None or self._until is None or not (first is not None or run.calls or self._shown):
+            return
+        messenger = self._house.messengers.get(run.opened.channel)
+        if messenger is None:
+            self._report(run)
+        elif (vain := self._in_vain(run)) is not None:
+            self._begin(GIVE_UP + vain.expected.key, partial(messenger.give_up, vain.expected, failed=False, look=not vain.ours), handler)
+        elif first is not None:
+            if key not in held:
+                self._doing = POST + key
+                self._task = asyncio.create_task(self._post(messenger, run, first, handler))
+        elif (turn := _worked_on(run)) is not None:
+            expected = _expected(run, turn)
+            known = self._shown.setdefault(expected.key, Placeholder(expected, ours=False))
+            if not known.ours:
+                look = turn.number - run.opened.base < self._led_from
+                self._begin(EXPECT + expected.key, partial(messenger.expect, expected, look=look), handler)
+
+    def posted(self, posted: Posted) -> None:
+        """Something was posted: it stands where the placeholder of the turn that it answers stood."""
+        self.free(POST + posted.key)
+        if self._shown:
+            self._shown = {key: each for key, each in self._shown.items() if each.expected.turn != posted.turn}
+
+    def free(self, doing: str, *, done: bool = True) -> None:
+        """What was under way is over, or has not even been begun for want of a lease."""
+        if doing != self._doing:
+            return
+        self._task, self._doing = None, ""
+        if done and doing.startswith(GIVE_UP):
+            del self._shown[doing.removeprefix(GIVE_UP)]
+        elif done and doing.startswith(EXPECT):
+            key = doing.removeprefix(EXPECT)
+            self._shown[key] = self._shown[key]._replace(ours=True)
+
+    def forget(self) -> None:
+        """All that was known belongs to another life of the session, or is another node's business."""
+        self.stop()
+        self._shown = {}
+
+    def stop(self) -> None:
+        """Whatever is under way is not to go on."""
+        if self._task is not None:
+            self._task.cancel()
+        self._task, self._doing = None, ""
+
+    def speaking(self, run: Run, begin: Callable[[], Emit]) -> Callable[[], Emit]:
+        """How an effect of the run emits its words: as `begin` says, and to where the placeholder of its turn stands."""
+        turn, messenger = _worked_on(run), self._house.messengers.get(run.opened.channel)
+        if turn is None or messenger is None:
+            return begin
+        expected = _expected(run, turn)
+
+        def begin_both() -> Emit:
+            emit, said = begin(), ""
+
+            def speak(words: str) -> None:
+                nonlocal said
+                emit(words)
+                said += words
+                if self._until is not None and expected.key in self._shown:
+                    messenger.speak(expected, said)
+
+            return speak
+
+        return begin_both
+
+    # -- doing it --------------------------------------------------------------------------------------------------------------------------
+
+    def _begin(self, doing: str, show: Callable[[], Coroutine[Any, Any, None]], handler: AsyncioActor) -> None:
+        self._doing = doing
+        self._task = asyncio.create_task(self._show(doing, show, handler))
+
+    async def _show(self, doing: str, show: Callable[[], Coroutine[Any, Any, None]], handler: AsyncioActor) -> None:
+        if self.in_doubt:
+            handler.deliver(Free(doing, done=False))
+            return
+        try:
+            await show()
+        except Exception:
+            logger.exception("a messenger failed to %s", doing)
+        handler.deliver(Free(doing))
+
+    async def _post(self, messenger: Messenger, run: Run, unsent: Unsent, handler: AsyncioActor) -> None:
+        """Post an output until that has come to a receipt."""
+        delivery = _delivery(run, unsent)
+        look = unsent.number[0] - run.opened.base < self._led_from or any(
+            each.expected.turn == unsent.turn and not each.ours for each in self._shown.values()
+        )
+        for attempt in count():
+            if self.in_doubt:
+                handler.deliver(Free(POST + delivery.key, done=False))
+                return
+            try:
+                receipt = await messenger.post(delivery, look=look)
+            except Exception:
+                logger.exception("a messenger failed to post %s; it will be tried again", delivery.key)
+                look = True
+                await asyncio.sleep(min(AGAIN_SECONDS[0] * 2.0 ** min(attempt, 60), AGAIN_SECONDS[1]))
+            else:
+                receipt = bounded(receipt) | ({APOLOGY: True} if unsent.apology else {})
+                handler.deliver(Posted(delivery.key, unsent.number, unsent.turn if unsent.answers else "", receipt))
+                return
+
+    # -- placeholders ----------------------------------------------------------------------------------------------------------------------
+
+    def _suspect(self, run: Run, turn: Turn) -> None:
+        expected = _expected(run, turn)
+        self._shown.setdefault(expected.key, Placeholder(expected, ours=False))
+
+    def _in_vain(self, run: Run) -> Placeholder | None:
+        """A placeholder for which nothing will come: its turn is over and has nothing to be posted, or its generation is."""
+        for each in self._shown.values():
+            turn = run.turns.last.get(each.expected.turn)
+            if turn is None or each.expected.place.gen != run.opened.gen:
+                return each
+            if turn.end is not None and not any(unsent.answers and unsent.turn == turn.id for unsent in run.unsent):
+                return each
+        return None
+
+    def _report(self, run: Run) -> None:
+        if not self._reported:
+            self._reported = True
+            logger.error(
+                "%s has something to send by the channel %s, which is not here or cannot post: nobody sees what is said there. "
+                "Install or configure the channel; what waits is sent then.",
+                run.session, run.opened.channel,
+            )  # fmt: skip
+
+
+def key_of(run: Run, unsent: Unsent) -> str:
+    """The key of a delivery: the same words at the same place in the same life of a session."""
+    position, ordinal = unsent.number
+    return f"{run.session}/{run.opened.gen}/{position}.{ordinal}/{crc32(_encode(unsent.output)):08x}"
+
+
+def _delivery(run: Run, unsent: Unsent) -> Delivery:
+    prompt = unsent.prompt if unsent.prompt == run.prompt else None  # else it has been answered since
+    return Delivery(_place(run), *unsent.number, unsent.output, unsent.turn, unsent.answers, prompt, key_of(run, unsent))
+
+
+def _expected(run: Run, turn: Turn) -> Expected:
+    return Expected(_place(run), turn.id, f"{run.session}/{run.opened.gen}/{turn.id}/expected")
+
+
+def _place(run: Run) -> Place:
+    return Place(run.session, run.opened.gen, run.opened)
+
+
+def _worked_on(run: Run) -> Turn | None:
+    """The turn for which an effect is called, if it has said nothing yet."""
+    turn = run.turns.current
+    if turn is None or turn.end is not None or run.turns.count > turn.start:
+        return None
+    return turn if any(step.kind == "call" for step in run.calls.values()) else None
