@@ -16,6 +16,9 @@ from workflows.turns import Answer, State
 
 logger = logging.getLogger(__name__)
 
+WORDLESS = ("", "returned")
+"""The types of input that open a session without a word: who comes to where nobody was has not come back."""
+
 
 class Intake:
     """Takes the inputs of one session in. Whoever asked with one is among the `waiters` afterwards, or has been refused."""
@@ -103,7 +106,7 @@ class Intake:
         return await self._journal.append(self._journal.event(Memo, step.id, step.name, step.hash)) and not run.ended
 
     async def _open(self, inbound: Inbound, opening: Opening) -> bool:
-        words = (inbound.id, inbound.type, inbound.payload) if inbound.type else None
+        words = (inbound.id, inbound.type, inbound.payload) if inbound.type not in WORDLESS else None
         return await self._journal.open(self._opened(opening, inbound.id), words) and self._taken(inbound)
 
     async def _reopen(self, inbound: Inbound, opening: Opening) -> bool:
@@ -125,7 +128,7 @@ class Intake:
             base=(old.base if old is not None else 0) + journal.length,
             carried=_carried(run, self._house.history.now()),
         )
-        queued = [Heard(opened.at, 0, 0, inbound.id, inbound.type, inbound.payload)] if inbound.type else []
+        queued = [Heard(opened.at, 0, 0, inbound.id, inbound.type, inbound.payload)] if inbound.type not in WORDLESS else []
         broken = run is None or run.failure is not None
         return await journal.restart(opened, queued, keep_old=broken) and self._taken(inbound)
 

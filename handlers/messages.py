@@ -38,9 +38,10 @@ class Inbound(Message, frozen=True):
     """One input on its way in.
 
     `id` is the channel's dedupe id, `type` and `payload` are those of the recorded `heard` (`left` with `payload["reason"]` is the caller
-    leaving; empty: the opening itself is the input). `opening` says how to open the session if it is not there; `fresh`: the channel
-    knows that it is not there; `reopens`: an ended or failed session begins a new generation. `stored_suffices`: answer as soon as
-    the input is on record. `key`: a beginning of `id` that no other input of the session may have, so that one key is never two inputs;
+    leaving; empty: the opening itself is the input). `returned` is heard by a session that lives; where it opens one it is the opening.
+    `opening` says how to open the session if it is not there; `fresh`: the channel knows that it is not there; `reopens`: an ended or
+    failed session begins a new generation. `stored_suffices`: answer as soon as the input is on record. `key`: a beginning of `id` that no
+    other input of the session may have, so that one key is never two inputs;
     inputs with a key are also those that a line with the fact `busy: reject` refuses while one before is unanswered.
     """
 
@@ -57,10 +58,13 @@ class Inbound(Message, frozen=True):
 
 
 class Collect(Message, frozen=True):
-    """What was said in a turn (by number or dedupe id) from `offset` on, in later turns included; `wait`: if need be, later."""
+    """What was said in a turn (by number or dedupe id; None: the last one) from `offset` on, in later turns included.
+
+    `wait`: if need be, later.
+    """
 
     session: str
-    turn: int | str
+    turn: int | str | None
     offset: int
     reply_to: ReplyTo[Answer]
     wait: bool = True

@@ -13,10 +13,12 @@ from workflows.run import Run
 from workflows.turns import Answer, Spoken
 
 
-def find_answer(run: Run, turn: int | str, offset: int = 0, *, whole: bool = True) -> Answer | None:
-    """The answer to a turn, by dedupe id or by number, if the run still remembers it."""
+def find_answer(run: Run, turn: int | str | None, offset: int = 0, *, whole: bool = True) -> Answer | None:
+    """The answer to a turn, by dedupe id or by number, if the run still remembers it; None: to the one consumed last."""
     turns = run.turns
-    if isinstance(turn, str):
+    if turn is None:
+        found = turns.current
+    elif isinstance(turn, str):
         found = turns.last.get(turn)
     else:
         found = next((each for each in reversed(turns.last.values()) if each.number == turn), None)

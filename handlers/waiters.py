@@ -111,6 +111,8 @@ async def _rest(journal: Journal, collect: Collect) -> Answer | None:
         return Answer(NO_TURN, (), "failed" if journal.broken else "handled", ended=True)
     answer = find_answer(run, collect.turn, collect.offset, whole=False)
     if answer is None:
+        if collect.turn is None:
+            return Answer(NO_TURN, (), "handled", run.prompt, run.ended)
         found = await journal.recall(collect.turn, collect.offset)
         return found or Answer(NO_TURN, (), "handled", run.prompt, run.ended)
     failed = run.failure is not None or journal.left_alone

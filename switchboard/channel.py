@@ -68,8 +68,11 @@ class Exchange:
         except TimeoutError:
             return None
 
-    async def collect(self, session: str, turn: int | str, offset: int, patience: float = 0.0) -> Answer | None:
-        """What was said in a turn and since, from `offset` on. With `patience` (seconds) it is waited for; None: nothing was said yet."""
+    async def collect(self, session: str, turn: int | str | None, offset: int, patience: float = 0.0) -> Answer | None:
+        """What was said in a turn (None: the last one) and since, from `offset` on.
+
+        With `patience` (seconds) it is waited for; None: nothing was said yet.
+        """
         reply: ReplyTo[Answer] = ReplyTo()
         self._post.post(Collect(session, turn, offset, reply, wait=patience > 0))
         try:

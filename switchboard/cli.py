@@ -63,6 +63,8 @@ def _plugin(point: EntryPoint) -> Any:
         function = point.load()
     except Exception as error:
         raise PluginError(f"The command {point.name} cannot be loaded ({point.value}): {type(error).__name__}: {error}.") from error
+    if isinstance(function, typer.Typer):  # a command with commands of its own
+        return get_command(function)
     group = typer.Typer(add_completion=False, rich_markup_mode=None)
     group.command(point.name)(function)
     return get_command(group)

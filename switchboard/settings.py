@@ -165,7 +165,7 @@ class Settings(_Table):
     """All settings, checked. `data` is the data directory; vendors' credentials come from the environment alone."""
 
     lines: dict[LineAddress, Annotated[Line, BeforeValidator(_line)]] = Field(
-        default={"phone:*": "santa", "web:*": "assistant"}, validate_default=True
+        default={"alexa:*": "bedtime", "phone:*": "santa", "web:*": "assistant"}, validate_default=True
     )
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()

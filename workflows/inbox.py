@@ -50,6 +50,8 @@ class Inbox:
             else:
                 taken = event.type in types and (event.type != "errand" or self.errands[event.payload["errand"]].state != "starting")
             if taken:
+                if isinstance(event, Left):
+                    self._drop_returns_before(item)
                 self.items.remove(item)
                 self.items = self.items or None
                 return item
@@ -91,6 +93,14 @@ class Inbox:
             if len(self._errands) == 0:
                 self._errands = None
             self._drop_notices()
+
+    def _drop_returns_before(self, left: Item) -> None:
+        """Whoever came back before they left is not back."""
+        assert self.items is not None
+        index = self.items.index(left)
+        for item in [item for item in self.items[:index] if isinstance(item[0], Heard) and item[0].type == "returned"]:
+            self._turns.drop(item[1])
+            self.items.remove(item)
 
     def _has_left(self) -> bool:
         """Whether the caller is gone for whoever has heard all that waits."""

@@ -111,6 +111,27 @@ def test_an_ended_session_of_a_channel_that_reopens_begins_anew(town, a):
     assert town.store.old == {}
 
 
+def test_a_return_to_where_nobody_is_opens_the_session_without_a_word(town, a):
+    answer = a.say("1", type="returned", opening=opening(echo), reopens=True)
+    assert texts(answer) == ["Yes?"]
+    assert town.kinds() == ["opened"]
+    assert texts(a.say("1", type="returned", opening=opening(echo), reopens=True)) == ["Yes?"]
+    a.say("left", type="left")
+    town.wait(1)
+    assert texts(a.say("2", type="returned", opening=opening(echo), reopens=True)) == ["Yes?"]
+    assert town.kinds() == ["opened"]
+
+
+def test_a_return_to_a_session_that_lives_is_heard(town, a):
+    a.open(echo)
+    answer = a.say("1", type="returned", opening=opening(echo), reopens=True)
+    assert (answer.state, texts(answer)) == ("kept", [])
+    assert town.kinds() == ["opened", "heard"]
+    assert texts(a.collect(None)) == ["Yes?"]
+    a.say("2", "hi")
+    assert texts(a.collect(None)) == ["You said hi.", "Yes?"]
+
+
 def test_a_reopened_session_knows_what_its_former_life_has_applied(town, a, b):
     a.open(echo)
     a.say("1", "hi")

@@ -61,7 +61,9 @@ def refused(text: str) -> str:
 
 def test_without_a_file_everything_has_a_default() -> None:
     found = load()
-    assert {address: line.workflow for address, line in found.lines.items()} == {"phone:*": "santa", "web:*": "assistant"}
+    assert {address: line.workflow for address, line in found.lines.items()} == {
+        "alexa:*": "bedtime", "phone:*": "santa", "slack:*": "assistant", "web:*": "assistant",
+    }  # fmt: skip
     assert (found.server.host, found.server.port, found.server.public_url) == ("127.0.0.1", 8080, None)
     assert found.server.max_body == 65_536
     assert (found.store.url, found.store.fsync, found.store.ttl) == (None, "everysec", timedelta(days=30))
@@ -209,8 +211,8 @@ def test_without_credentials_the_secrets_of_the_data_directory_hold() -> None:
         ("[sessions]\nidle = -1", "[sessions] idle: -1 is no duration"),
         ("[store]\nfsync = 'no'", "[store] fsync: it should be 'everysec' or 'always'"),
         ("[store]\nurl = 'http://x'", "[store] url: REDIS_URL must begin with redis://"),
-        ('[lines]\n"fax:*" = "santa"', "[lines] \"fax:*\": there is no channel 'fax'. Known are phone, web"),
-        ('[lines]\nphone = "till:close"', '[lines] "phone": write a channel and an address, such as "phone:*"'),
+        ('[lines]\n"fax:*" = "santa"', "[lines] \"fax:*\": there is no channel 'fax'. Known are alexa, phone, slack, web"),
+        ('[lines]\nphone = "till:close"', '[lines] "phone": write a channel and an address, such as "alexa:*"'),
         ('[lines]\n"phone:*" = 5', '[lines] "phone:*": write the name of a workflow, or a table'),
         ('[lines]\n"phone:*" = {}', '[lines] "phone:*": workflow: it is missing'),
         ('[lines]\n"phone:*" = "nobody"', '[lines] "phone:*": workflow: no workflow is called nobody. Known are'),

@@ -206,6 +206,24 @@ def test_leaving_coming_back_and_leaving_again_unheard_ends_up_gone() -> None:
     assert run.fire() == ["left", "left", "left"]
 
 
+def test_who_came_back_before_they_left_is_not_back() -> None:
+    @workflow
+    async def long_lived(talk: Talk) -> None:
+        while True:
+            try:
+                talk.say(await talk.ask("Yes?", Words()))
+            except CallerLeft:
+                await talk.next(Returned)
+                talk.say("back")
+
+    run = BareRun(long_lived)
+    run.hear("returned", id_="stray")
+    assert run.leave() == []
+    assert run.run.left
+    assert run.hear("returned") == ["back", "Yes?"]
+    assert run.answer("stray") == ("kept", [])
+
+
 def test_an_input_that_came_with_the_return_is_heard() -> None:
     @workflow
     async def long_lived(talk: Talk) -> None:
