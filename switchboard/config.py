@@ -111,7 +111,9 @@ def _setting(place: Place, value: Any, origins: Mapping[Place, str]) -> Text:
 def _variable(variable: str, value: Any) -> Text:
     if value is None:
         return Text(f"# {variable} is not set", "dim")
-    return Text(f"# {variable} = {'(set, not shown)' if isinstance(value, SecretStr) else _string(value)}")
+    if isinstance(value, SecretStr):
+        return Text(f"# {variable} = (set, not shown)")
+    return Text(f"# {variable} = {_string(_without_login(value) if variable == 'OPENAI_BASE_URL' else value)}")
 
 
 def _toml(value: Any) -> str:

@@ -84,6 +84,18 @@ def _origin(value: str) -> str:
     return origin
 
 
+def _api_url(value: str) -> str:
+    """Check where a vendor's API, or one that is like it, is to be reached; a login may stand in it, so it is not repeated."""
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fits = False
+    if not fits or "?" in value or "#" in value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("write a URL that begins with http:// or https://, such as http://127.0.0.1:8090/v1")
+    return value.rstrip("/")
+
+
 def _store_url(value: str) -> str:
     try:
         Address.parse(value)
@@ -99,4 +111,5 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 LineAddress = Annotated[str, AfterValidator(_line_address)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
+ApiUrl = Annotated[str, AfterValidator(_api_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from switchboard.errors import SettingsError
-from switchboard.fields import Duration, Language, LineAddress, Origin, PublicUrl, StoreUrl, Text, TimeZone, meant
+from switchboard.fields import ApiUrl, Duration, Language, LineAddress, Origin, PublicUrl, StoreUrl, Text, TimeZone, meant
 from switchboard.secrets import Development, development
 from workflows.errors import ArgumentsError, WorkflowError
 from workflows.registry import Registry
@@ -51,6 +51,9 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "DUFFEL_ACCESS_TOKEN": ("duffel_access_token",),
 }
 """What the environment may set, and where it belongs. An empty variable counts as none."""
+
+SLACK: Final = "https://slack.com/api/"
+SIMULATED_SLACK: Final = "http://127.0.0.1:8091/api/"
 
 _INSIDE: Final = re.compile(r" - at `\$(\S+)`")
 """Where in the arguments msgspec found something wrong."""
@@ -165,7 +168,7 @@ class Settings(_Table):
     """All settings, checked. `data` is the data directory; vendors' credentials come from the environment alone."""
 
     lines: dict[LineAddress, Annotated[Line, BeforeValidator(_line)]] = Field(
-        default={"alexa:*": "bedtime", "phone:*": "santa", "web:*": "assistant"}, validate_default=True
+        default={"alexa:*": "bedtime", "phone:*": "santa", "slack:*": "assistant", "web:*": "assistant"}, validate_default=True
     )
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
@@ -181,7 +184,7 @@ class Settings(_Table):
     slack_api_url: Text | None = None
     alexa_skill_id: Text | None = None
     openai_api_key: SecretStr | None = None
-    openai_base_url: Text | None = None
+    openai_base_url: ApiUrl | None = Field(default=None, repr=False)
     openai_model: Text | None = None
     duffel_access_token: SecretStr | None = None
 
@@ -194,6 +197,21 @@ class Settings(_Table):
     def twilio_auth_token(self) -> SecretStr:
         """What requests of the phone are signed with; without credentials, a secret of the data directory. May raise `SettingsError`."""
         return self.auth_token or SecretStr(self._development.twilio_auth_token)
+
+    @property
+    def slack_secret(self) -> SecretStr:
+        """What Slack signs its requests with; without credentials, a secret of the data directory. May raise `SettingsError`."""
+        return self.slack_signing_secret or SecretStr(self._development.slack_signing_secret)
+
+    @property
+    def slack_token(self) -> SecretStr:
+        """What opens Slack's Web API; without credentials, that of the simulated Slack. May raise `SettingsError`."""
+        return self.slack_bot_token or SecretStr(self._development.slack_bot_token)
+
+    @property
+    def slack_url(self) -> str:
+        """Where Slack's Web API is; without credentials, where `switchboard slack` serves the simulated one unless it is told otherwise."""
+        return self.slack_api_url or (SIMULATED_SLACK if self.slack_bot_token is None else SLACK)
 
     @cached_property
     def _development(self) -> Development:
@@ -234,6 +252,16 @@ def load(
         problems.append(f"{twilio[0]} stands alone: set both the SID and the token in the environment, or none to use the simulated phone")
     given = {"server": {"host": host, "port": port}, "data": data}
     values = _merged(file, *[_nested(ENVIRONMENT[variable], value) for variable, value in variables.items()], given)
+    if "SLACK_BOT_TOKEN" not in variables:
+        alone = [each for each in ("SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN") if each in variables]
+        problems += [
+            f"{each} is of no use without SLACK_BOT_TOKEN: set both in the environment, or none to use the simulated Slack"
+            for each in alone
+        ]
+    elif "SLACK_SIGNING_SECRET" not in variables and "SLACK_APP_TOKEN" not in variables:
+        problems.append(
+            "SLACK_BOT_TOKEN stands alone: set SLACK_SIGNING_SECRET for requests by HTTP, or SLACK_APP_TOKEN for Socket Mode, too"
+        )
     try:
         settings = Settings.model_validate(values, context=Registry())
     except ValidationError as error:

@@ -168,12 +168,30 @@ def test_vendors_credentials_come_from_the_environment(monkeypatch: pytest.Monke
     for name in ENVIRONMENT:
         if name not in {"PUBLIC_URL", "REDIS_URL"}:
             monkeypatch.setenv(name, f"value of {name}")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8090/v1/")
     found = settings("lines = {}")
+    assert found.openai_base_url == "http://127.0.0.1:8090/v1"
     assert found.twilio_account_sid == "value of TWILIO_ACCOUNT_SID"
     assert found.twilio_auth_token.get_secret_value() == "value of TWILIO_AUTH_TOKEN"
     assert found.slack_signing_secret is not None
     assert found.slack_signing_secret.get_secret_value() == "value of SLACK_SIGNING_SECRET"
     assert (found.slack_api_url, found.openai_model) == ("value of SLACK_API_URL", "value of OPENAI_MODEL")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["api.example.com/v1", "ftp://api.example.com", "https://", "http://[::1", "http://x:99999/v1", "http://x/v1?key=hemlis", "http://ä/"],
+)
+def test_an_address_of_the_model_that_is_none_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(SettingsError, match=r"openai_base_url \(from OPENAI_BASE_URL\): write a URL that begins with http") as caught:
+        settings("lines = {}")
+    assert "hemlis" not in str(caught.value)
+
+
+def test_a_login_in_the_address_of_the_model_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://me:hemlis@models.example.com/v1")
+    assert "hemlis" not in repr(settings("lines = {}"))
 
 
 def test_without_credentials_the_secrets_of_the_data_directory_hold() -> None:
