@@ -178,7 +178,7 @@ class Handler(AsyncioActor):
             run = journal.run
             step = run.calls.get(done.step) if run is not None and known and lives == journal.lives else None
             if run is None or step is None or (run.opened.gen, step.id, step.name, step.hash) != want_of(done):
-                self._house.counters["dropped"] += 1
+                self._house.counters.drop(done.outcome.usage)
                 break
             outcome = done.outcome
             if await journal.append(journal.event(Memo, done.step, done.name, done.hash, outcome.value, outcome.error, outcome.usage)):
