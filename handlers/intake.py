@@ -10,7 +10,7 @@ from handlers.journal import TRIES, Journal
 from handlers.messages import Inbound, Opening
 from handlers.waiters import NO_TURN, Waiters
 from handlers.work import Work
-from workflows.events import Carried, Heard, Left, Memo, Opened
+from workflows.events import Carried, Heard, Left, Memo, Opened, Prompt
 from workflows.run import Run
 from workflows.turns import Answer, State
 
@@ -70,9 +70,14 @@ class Intake:
         return await self._turn_away(inbound)
 
     def _takes(self, run: Run, inbound: Inbound) -> bool:
-        """Whether it is for this life of the session: no second opening, no end of an old connection, no notice that nobody waits for."""
+        """Whether it is for this life of the session, and this moment of it.
+
+        No second opening, no end of an old connection, no answer to a question that was passed, no notice that nobody waits for.
+        """
         if inbound.type == "left":
             return inbound.payload.get("via") in (None, self._journal.via)
+        if inbound.upon is not None and (run.prompt is None or inbound.upon != run.turns.said_last):
+            return False
         if inbound.type != "errand":
             return bool(inbound.type)
         known = run.errands.get(str(inbound.payload["errand"]))
@@ -170,7 +175,7 @@ class Intake:
         if inbound.reply_to is None:
             pass
         elif inbound.stored_suffices:
-            _acknowledge(inbound)
+            _acknowledge(inbound, None if run is None else run.prompt)
         elif run is not None and turn is not None and turn.end is not None:
             inbound.reply_to.answer(run.turns.answer(turn))
         else:
@@ -182,7 +187,9 @@ class Intake:
     async def _repeat(self, inbound: Inbound) -> bool:
         """It is on record: its answer is given from a confirmed tail."""
         self._counters["duplicates"] += 1
-        return await self._confirm(inbound) and self._answered(inbound)
+        if not await self._confirm(inbound):
+            return False
+        return self._answered(inbound)
 
     async def _object(self, inbound: Inbound, why: HandlerError) -> bool:
         """It is refused for what is on record, or is not yet: from a confirmed tail only."""
@@ -234,6 +241,6 @@ def _refuse(inbound: Inbound, state: State, *, ended: bool) -> None:
         inbound.reply_to.answer(Answer(NO_TURN, (), state, ended=ended))
 
 
-def _acknowledge(inbound: Inbound) -> None:
+def _acknowledge(inbound: Inbound, prompt: Prompt | None = None) -> None:
     if inbound.reply_to is not None:
-        inbound.reply_to.answer(Answer(NO_TURN, (), "running"))
+        inbound.reply_to.answer(Answer(NO_TURN, (), "running", prompt))

@@ -42,7 +42,8 @@ class Inbound(Message, frozen=True):
     `opening` says how to open the session if it is not there; `fresh`: the channel knows that it is not there; `reopens`: an ended or
     failed session begins a new generation. `stored_suffices`: answer as soon as the input is on record. `key`: a beginning of `id` that no
     other input of the session may have, so that one key is never two inputs;
-    inputs with a key are also those that a line with the fact `busy: reject` refuses while one before is unanswered.
+    inputs with a key are also those that a line with the fact `busy: reject` refuses while one before is unanswered. `upon`: the number of
+    the output that it answers; if more was said since, or nobody listens any more, it is not stored but `handled`.
     """
 
     session: str
@@ -54,6 +55,7 @@ class Inbound(Message, frozen=True):
     reopens: bool = False
     stored_suffices: bool = False
     key: str = ""
+    upon: tuple[int, int] | None = None
     reply_to: ReplyTo[Answer] | None = None
 
 

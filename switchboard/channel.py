@@ -4,7 +4,7 @@ A channel turns wire requests into inbounds and answers into wire responses; not
 by the entry point group `switchboard.channels`: each names a class that takes an `Exchange` and has `routes()`.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from ipaddress import ip_address
 from typing import Protocol, runtime_checkable
 
@@ -106,6 +106,15 @@ class Pushing(Protocol):
     """A channel that brings what is said to people outside a request, in the sessions that it opens with the fact `pushes`."""
 
     messenger: Messenger
+
+
+@runtime_checkable
+class Running(Protocol):
+    """A channel with something that runs beside the server: connections that it keeps, a socket."""
+
+    def running(self, app: web.Application, /) -> AsyncIterator[None]:
+        """Begin, yield once, and end: aiohttp's `cleanup_ctx`."""
+        ...
 
 
 def opening(line: Line, channel: str, address: str, caller: str | None, facts: dict[str, object]) -> Opening:

@@ -5,6 +5,7 @@ agree on one secret.
 """
 
 import contextlib
+import hmac
 import os
 import secrets
 import tempfile
@@ -17,7 +18,7 @@ from switchboard.errors import SettingsError
 FILE = "secrets.toml"
 
 _TEXT = """\
-# Development secrets, made because TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set. The simulated phone signs with them.
+# Development secrets, made because a vendor's credentials are not set. The simulators sign with them, and with what is derived from them.
 # They open nothing but this server. Delete the file for new ones.
 twilio_account_sid = "{account_sid}"
 twilio_auth_token = "{auth_token}"
@@ -26,10 +27,26 @@ twilio_auth_token = "{auth_token}"
 
 @dataclass(frozen=True, slots=True)
 class Development:
-    """An account of the simulated phone, in the vendor's own formats; the token is not shown."""
+    """An account of the simulated phone, in the vendor's own formats; the token is not shown.
+
+    What the simulated Slack signs with is derived from the token, so that a directory has one secret.
+    """
 
     twilio_account_sid: str
     twilio_auth_token: str
+
+    @property
+    def slack_signing_secret(self) -> str:
+        """What the simulated Slack signs with."""
+        return self._derived("slack signing secret")
+
+    @property
+    def slack_bot_token(self) -> str:
+        """What opens the simulated Slack."""
+        return f"xoxb-development-{self._derived('slack bot token')}"
+
+    def _derived(self, purpose: str) -> str:
+        return hmac.digest(self.twilio_auth_token.encode(), purpose.encode(), "sha256").hex()[:32]
 
     def __repr__(self) -> str:
         return f"Development({self.twilio_account_sid!r})"

@@ -16,7 +16,7 @@ from handlers.handler import House
 from handlers.history import History
 from handlers.messages import Message
 from switchboard.board import Board
-from switchboard.channel import Channel, Exchange, Pushing
+from switchboard.channel import Channel, Exchange, Pushing, Running
 from switchboard.errors import ServerError
 from switchboard.guard import GuardedRunner, Limits
 from switchboard.plugins import Body, opened_bindings, opened_services, plugins
@@ -77,6 +77,8 @@ class Server:
             self.app.add_routes(channel.routes())
             if isinstance(channel, Pushing):
                 self.house.messengers[channel.name] = channel.messenger
+            if isinstance(channel, Running):
+                self.app.cleanup_ctx.append(channel.running)
 
     async def _health(self, _: web.Request) -> web.Response:
         """The process lives."""

@@ -158,6 +158,11 @@ class Turns:
         """What was said upon the last event."""
         return self._log[self.before - self._base :]
 
+    @property
+    def said_last(self) -> tuple[int, int] | None:
+        """The number of the last output."""
+        return self._log[-1][:2] if self._log else None
+
     def settle(self, prompt: Prompt | None, *, ended: bool, failed: bool) -> None:
         """The run is quiescent: every open turn gets its answer."""
         for turn in self.open:

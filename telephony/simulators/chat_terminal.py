@@ -4,9 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import threading
-from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from telephony.errors import RefusedError, UnreachableError
+from telephony.simulators.lines import lines
 from telephony.simulators.web import Event, WebUser
 
 _PATIENCE = 60.0
@@ -108,7 +106,7 @@ class Chat:
     async def _write(self, opened: dict[str, Any] | None) -> None:
         await self._user.caught_up.wait()
         await self._until_seen(opened)
-        async for text in _lines():
+        async for text in lines():
             if text.strip():
                 self._face.said(text)
                 await self._until_seen(await self._user.say(text))
@@ -212,28 +210,6 @@ class Terminal:
     def _prompt(self) -> None:
         if self._waiting and self._typed:
             self._out.print(_PROMPT, end="")
-
-
-async def _lines() -> AsyncIterator[str]:
-    """The lines of the standard input: by a thread, since a terminal's reading cannot be awaited."""
-    loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def read() -> None:
-        """Not by `sys.stdin`, whose lock a thread that waits would hold when Python ends."""
-        rest = b""
-        with suppress(RuntimeError):  # the chat is over, and its loop closed
-            while piece := os.read(sys.stdin.fileno(), 4096):
-                *whole, rest = (rest + piece).split(b"\n")
-                for line in whole:
-                    loop.call_soon_threadsafe(lines.put_nowait, line.decode("utf-8", "replace"))
-            if rest:
-                loop.call_soon_threadsafe(lines.put_nowait, rest.decode("utf-8", "replace"))
-            loop.call_soon_threadsafe(lines.put_nowait, None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while (line := await lines.get()) is not None:
-        yield line
 
 
 def _zone_here() -> str | None:

@@ -1,0 +1,348 @@
+"""The messenger of Slack: brings what is said to its thread, once, in order, whatever Slack's API does meanwhile.
+
+Each message carries in its metadata the key of what it says (https://docs.slack.dev/messaging/message-metadata), so a crash between post
+and receipt, or an answer of Slack's that never came, is followed by a look at the conversation and not by a second post. What stands for an
+answer that is still to come, the placeholder, has a key of its own; the answer's first piece takes its place.
+
+Calls of one channel go out one after another, whatever session they are of: Slack's limits are the channel's (SL7), and so is the order.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import msgspec
+
+from handlers.deliveries import Delivery, Expected, Place
+from handlers.errands import is_notice
+from telephony import slack_blocks as blocks
+from telephony.errors import SlackBusyError, SlackError, SlackRefusedError, SlackTroubleError
+from telephony.slack_api import SlackApi
+from telephony.slack_blocks import Look
+from telephony.slack_text import beginning, escape
+from workflows.listen import Transfer
+
+logger = logging.getLogger(__name__)
+
+EVENT = "switchboard"
+"""The type of the metadata."""
+
+BACKOFF = (0.5, 30.0)
+"""Seconds until a call that failed is tried again: at first, and at most."""
+
+SPEAK_SECONDS = 1.5
+"""Between two updates by partial words, of all sessions together: Slack takes about 50 updates a minute, and answers need some."""
+
+PAGE = 200
+MOST_PAGES = 20
+"""Of a conversation, when a message is looked for: 4,000 messages since the turn began."""
+
+BEFORE_SECONDS = 3_600
+"""How much earlier than the opening a look begins where no message of Slack's own clock began the turn."""
+
+GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "cant_delete_message"})
+"""What stood there was deleted, or is out of reach: there is nothing to be replaced."""
+
+MOST_STANDING = 10_000
+"""Placeholders that are remembered; of those beyond, of sessions that others took over, nothing is replaced."""
+
+_TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
+
+T = TypeVar("T")
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """Where in Slack: a channel or direct message, and the thread if it is one."""
+
+    channel: str
+    thread: str | None
+    since: str
+
+    @staticmethod
+    def of(place: Place, turn: str) -> "Spot":
+        """The spot of a session, with the earliest time at which anything of this turn can have been posted."""
+        facts = place.opened.facts
+        begun = turn.rpartition("/")[2]
+        since = begun if _TS.fullmatch(begun) else f"{max(place.gen / 1000 - BEFORE_SECONDS, 0):.6f}"
+        return Spot(str(facts["channel"]), facts.get("thread"), since)
+
+
+class SlackMessenger:
+    """See `handlers.deliveries.Messenger`.
+
+    `declined` is told of the session and the turn whose words end with a hand-over to a telephone number. `sleep` waits; tests have less
+    patience than Slack.
+    """
+
+    def __init__(
+        self, api: SlackApi, declined: Callable[[str, str], None], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._api = api
+        self._declined = declined
+        self._sleep = sleep
+        self._lanes: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._standing: dict[str, str] = {}
+        self._spoken: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._speak_at = 0.0
+
+    async def close(self) -> None:
+        """Say nothing more of what is still being said."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- what the handler asks -------------------------------------------------------------------------------------------------------------
+
+    async def post(self, delivery: Delivery, *, look: bool) -> dict[str, Any]:
+        """See `Messenger`. The receipt: `ts` of the first message, and how many `parts` there are if it took several."""
+        spot, placeholder = Spot.of(delivery.place, delivery.turn), _key_of_placeholder(delivery.place, delivery.turn)
+        shown = blocks.looks(delivery)
+        receipt: dict[str, Any] = {} if len(shown) == 1 else {"parts": len(shown)}
+        async with self._lane(spot.channel):
+            replaced = placeholder if delivery.answers else ""
+            for number, each in enumerate(shown):
+                try:
+                    ts = await self._patiently(spot, each, blocks.part_key(delivery.key, number), replaced, look=look)
+                except SlackRefusedError as error:
+                    words = "%s: Slack does not take what was said in %s: %s"
+                    logger.error(words, delivery.place.session, spot.channel, error)  # noqa: TRY400 - a traceback would say nothing more
+                    return receipt | {"error": error.code}
+                replaced = ""
+                receipt.setdefault("ts", ts)
+        if delivery.prompt is not None and isinstance(delivery.prompt.listen, Transfer):
+            self._declined(delivery.place.session, delivery.turn)
+        return receipt
+
+    async def expect(self, expected: Expected, *, look: bool) -> None:
+        """See `Messenger`. It is tried once: an answer without a placeholder is an answer, too. Nobody waits for what an errand tells."""
+        if is_notice(expected.turn):
+            return
+        spot, key = Spot.of(expected.place, expected.turn), _key_of_placeholder(expected.place, expected.turn)
+        async with self._lane(spot.channel):
+            try:
+                found = await self._find(spot, {key}) if look else {}
+                self._stand(key, found.get(key) or await self._send(spot, Look(blocks.WAITING), key))
+            except SlackTroubleError:
+                self._stand(key, "")  # nobody knows
+            except SlackError as error:
+                logger.debug("%s: no placeholder: %s", expected.place.session, error)
+
+    async def give_up(self, expected: Expected, *, failed: bool, look: bool) -> None:
+        """See `Messenger`."""
+        spot, key = Spot.of(expected.place, expected.turn), _key_of_placeholder(expected.place, expected.turn)
+        async with self._lane(spot.channel):
+            with suppress(SlackRefusedError):
+                if failed:
+                    await self._patiently(spot, Look(blocks.SORRY), f"{key}/failed", key, look=look)
+                else:
+                    await self._remove(spot, key, look=look)
+
+    def speak(self, expected: Expected, text: str) -> None:
+        """See `Messenger`. What comes while an update is awaited goes out with the next."""
+        key = _key_of_placeholder(expected.place, expected.turn)
+        begun = key in self._spoken
+        if begun or self._standing.get(key):
+            self._spoken[key] = text
+        if not begun and key in self._spoken:
+            task = asyncio.get_running_loop().create_task(self._speak(Spot.of(expected.place, expected.turn), key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def replace(self, channel: str, ts: str, look: Look, key: str) -> None:
+        """Make another message of one that is there; raises `SlackRefusedError`."""
+        spot = Spot(channel, None, "0")
+        async with self._lane(channel):
+            await self._until_done(lambda: self._update(spot, ts, look, key))
+
+    async def whisper(self, channel: str, thread: str | None, user: str, text: str) -> None:
+        """Tell one person something that the others do not see; raises `SlackRefusedError`."""
+        async with self._lane(channel):
+            await self._until_done(
+                lambda: self._api.call(
+                    lambda client: client.chat_postEphemeral(
+                        channel=channel, user=user, thread_ts=thread, text=escape(text), parse="none", link_names=False
+                    )
+                )
+            )
+
+    def _stand(self, placeholder: str, ts: str) -> None:
+        """A placeholder is there; or, without a ts, it may be."""
+        self._standing[placeholder] = ts
+        if len(self._standing) > MOST_STANDING:
+            del self._standing[next(iter(self._standing))]
+
+    # -- patience --------------------------------------------------------------------------------------------------------------------------
+
+    async def _patiently(self, spot: Spot, shown: Look, key: str, placeholder: str, *, look: bool) -> str:
+        """Have a message stand there, in the place of a placeholder if there is one; gives its ts. Raises `SlackRefusedError`."""
+        standing = self._standing.pop(placeholder, None) if placeholder else None
+        self._spoken.pop(placeholder, None)
+        doubt = look or standing == ""
+
+        async def attempt() -> str:
+            nonlocal doubt, standing
+            if doubt:
+                found = await self._find(spot, {key, placeholder})
+                if key in found:
+                    return found[key]
+                standing = found.get(placeholder)
+            try:
+                if standing:
+                    try:
+                        return await self._update(spot, standing, shown, key)
+                    except SlackRefusedError as error:
+                        if error.code not in GONE:
+                            raise
+                        standing = None
+                return await self._send(spot, shown, key)
+            except SlackTroubleError:
+                doubt = True  # it may be there: look before it is sent again
+                raise
+
+        return await self._until_done(attempt)
+
+    async def _remove(self, spot: Spot, placeholder: str, *, look: bool) -> None:
+        standing = self._standing.pop(placeholder, None)
+        self._spoken.pop(placeholder, None)
+
+        async def attempt() -> None:
+            ts = (await self._find(spot, {placeholder})).get(placeholder) if look or standing == "" else standing
+            if ts:
+                await self._api.call(lambda client: client.chat_delete(channel=spot.channel, ts=ts))
+
+        await self._until_done(attempt)
+
+    async def _until_done(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Wait out what passes; what is told of it is told when it begins and when it is over."""
+        pause, tries = BACKOFF[0], 0
+        while True:
+            try:
+                done = await attempt()
+            except SlackBusyError as error:
+                tries += 1
+                await self._sleep(max(error.seconds, BACKOFF[0]))
+            except SlackTroubleError as error:
+                tries += 1
+                if tries in (1, 10):
+                    logger.warning("Slack does not answer, and is asked again until it does (SLACK_API_URL, its status page): %s", error)
+                await self._sleep(pause)
+                pause = min(pause * 2, BACKOFF[1])
+            else:
+                if tries >= 10:  # noqa: PLR2004 - it was worth a second warning
+                    logger.warning("Slack answers again, after %d tries", tries)
+                return done
+
+    @asynccontextmanager
+    async def _lane(self, channel: str) -> AsyncGenerator[None]:
+        """One at a time, in the order of coming; nothing is kept of a channel that nobody speaks to."""
+        lock, users = self._lanes.get(channel) or (asyncio.Lock(), 0)
+        self._lanes[channel] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._lanes.pop(channel)
+            if users > 1:
+                self._lanes[channel] = (lock, users - 1)
+
+    # -- calls -----------------------------------------------------------------------------------------------------------------------------
+
+    async def _send(self, spot: Spot, look: Look, key: str) -> str:
+        said = await self._api.call(
+            lambda client: client.chat_postMessage(
+                channel=spot.channel, thread_ts=spot.thread, text=look.text, blocks=list(look.blocks) or None, metadata=_metadata(key),
+                parse="none", link_names=False, unfurl_links=False, unfurl_media=False,
+            )
+        )  # fmt: skip
+        return str(said.get("ts", ""))
+
+    async def _update(self, spot: Spot, ts: str, look: Look, key: str) -> str:
+        await self._api.call(
+            lambda client: client.chat_update(
+                channel=spot.channel,
+                ts=ts,
+                text=look.text,
+                blocks=list(look.blocks),
+                metadata=_metadata(key),
+                parse="none",
+                link_names=False,
+            )
+        )
+        return ts
+
+    async def _find(self, spot: Spot, keys: set[str]) -> dict[str, str]:
+        """Which of these keys are there, and their ts: the newest of each. Where Slack lets nobody look, nothing is found."""
+        found: dict[str, str] = {}
+        cursor: str | None = None
+        try:
+            me = await self._api.me()
+            for _ in range(MOST_PAGES):
+                page = await self._page(spot, cursor)
+                for message in page.get("messages", ()):
+                    key = _key_in(message, me.user)
+                    if key in keys:
+                        found[key] = max(found.get(key, ""), str(message["ts"]))
+                cursor = (page.get("response_metadata") or {}).get("next_cursor")
+                if not cursor:
+                    break
+        except SlackRefusedError as error:
+            logger.warning("%s: cannot look what was posted there already, so it may be posted twice: %s", spot.channel, error)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise SlackTroubleError(f"a page of {spot.channel} cannot be read: {error!r}") from None
+        return found
+
+    async def _page(self, spot: Spot, cursor: str | None) -> dict[str, Any]:
+        if spot.thread is None:
+            return await self._api.call(
+                lambda client: client.conversations_history(
+                    channel=spot.channel, oldest=spot.since, limit=PAGE, cursor=cursor, include_all_metadata=True
+                )
+            )
+        thread = spot.thread
+        return await self._api.call(
+            lambda client: client.conversations_replies(
+                channel=spot.channel, ts=thread, oldest=spot.since, limit=PAGE, cursor=cursor, include_all_metadata=True
+            )
+        )
+
+    # -- words that are still coming -------------------------------------------------------------------------------------------------------
+
+    async def _speak(self, spot: Spot, key: str) -> None:
+        """Update the placeholder by the words so far, until the answer takes its place."""
+        loop = asyncio.get_running_loop()
+        shown = ""
+        while (text := self._spoken.get(key)) is not None and self._standing.get(key):
+            if text == shown or loop.time() < self._speak_at:
+                await asyncio.sleep(max(self._speak_at - loop.time(), SPEAK_SECONDS / 10))
+                continue
+            self._speak_at = loop.time() + SPEAK_SECONDS
+            async with self._lane(spot.channel):
+                standing = self._standing.get(key)
+                if not standing or key not in self._spoken:
+                    break
+                shown = self._spoken[key]
+                try:
+                    await self._update(spot, standing, Look(beginning(shown)), key)
+                except SlackBusyError as error:
+                    self._speak_at = loop.time() + error.seconds
+                except SlackError:
+                    break  # the answer will come whole
+        self._spoken.pop(key, None)
+
+
+def _key_of_placeholder(place: Place, turn: str) -> str:
+    return f"{place.session}/{place.gen}/{turn}/expected"
+
+
+def _key_in(message: dict[str, Any], user: str) -> str:
+    """The key of a message, if it is one of ours."""
+    payload = (message.get("metadata") or {}).get("event_payload") or {}
+    return str(payload.get("key") or "") if message.get("user") == user else ""
+
+
+def _metadata(key: str) -> dict[str, Any]:
+    return {"event_type": EVENT, "event_payload": {"key": key}}

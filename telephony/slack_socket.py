@@ -1,0 +1,50 @@
+"""Slack's Socket Mode: the same payloads as by HTTP, over a connection that we open (SL11).
+
+What came is acknowledged when it is on record, by the id of its envelope; what is not acknowledged Slack sends again, here or to another
+replica's socket. There is no signature: whoever holds the app-level token is Slack's own. The client, `slack_sdk`'s, opens a new
+connection when Slack announces the end of the old one, or nothing is heard of it. https://docs.slack.dev/apis/events-api/using-socket-mode
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from handlers.errors import HandlerError
+from telephony.errors import SlackError
+
+logger = logging.getLogger(__name__)
+
+Take = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
+"""Takes a payload of a kind and gives what is said with the acknowledgement; raises when Slack has to send it again."""
+
+
+@asynccontextmanager
+async def listening(web: AsyncWebClient, app_token: str, take: Take) -> AsyncGenerator[None]:
+    """Listen until this is left."""
+    client = SocketModeClient(app_token, logger, web)
+
+    async def listen(_: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        try:
+            words = await take(request.type, request.payload)
+        except (HandlerError, SlackError) as error:
+            logger.warning("Slack will send by the socket again: %s", error)
+            return
+        await client.send_socket_mode_response(SocketModeResponse(request.envelope_id, words))
+
+    client.socket_mode_request_listeners.append(listen)
+    connecting = asyncio.create_task(client.connect())  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        connecting.cancel()
+        await client.close()  # type: ignore[no-untyped-call]
+        tasks = [each for each in (connecting, client.message_processor, client.current_session_monitor, client.message_receiver) if each]
+        await asyncio.gather(*tasks, return_exceptions=True)
