@@ -8,17 +8,25 @@ its story and run this file; the ones that are there are never written again.
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.bare_run import BareRun, text_of
+from support.scripted import calls
 
 from workflows import CallerLeft, Digits, ErrandDone, Heard, NotUnderstood, Recording, Talk, Words, effect, workflow
-from workflows.events import Opened, decode
-from workflows.registry import Registry
+from workflows.assistant import assistant
+from workflows.errands import flight_watch, reminder
+from workflows.events import Memo, Opened, decode, encode, uid_of
+from workflows.fares import Quote
+from workflows.registry import AnyWorkflow, Registry
 from workflows.run import Run
 from workflows.santa import santa
+from workflows.think import Thought
+from workflows.think import think as think_of_the_model
 
 GOLDEN = Path(__file__).with_name("golden")
 HOUR = timedelta(hours=1)
@@ -138,11 +146,81 @@ def chat_along() -> list[BareRun]:
     return lives
 
 
+def come_to(run: BareRun, *outcomes: Any) -> None:
+    """What is wanted, one after another, comes to these values; an exception is a failure."""
+    for outcome in outcomes:
+        (step,) = run.run.calls.values()
+        if isinstance(outcome, Exception):
+            run.memo(step.name, error=(type(outcome).__name__, str(outcome), False))
+        else:
+            run.memo(step.name, Thought(outcome) if isinstance(outcome, str) else outcome)
+
+
+def talk_to_the_assistant() -> list[BareRun]:
+    """Two tools in one answer, status, a call that is none twice, an outage, queued words, a notice, a full memory, and the life after that."""
+    run = BareRun(
+        assistant, reminder, flight_watch, at=ms(2026, 11, 23, 18), time_zone="Europe/London", facts={"can_deliver": True}, evict=False
+    )
+    run.say("hello")
+    come_to(run, "Hello Ada.")
+    run.say("remind me to call Grace, and watch flights to New York")
+    grace = {"description": "call Grace", "at": "2026-11-24T09:00"}
+    trip = {"name": "trip", "origin": "LHR", "destination": "JFK", "departure": "2026-12-24", "max_price": 300, "currency": "eur"}
+    come_to(run, calls(("create_reminder", grace), ("watch_flight", trip), text="Yes."), None, None, "Both are set.")
+    reminding, watching = run.run.errands
+    run.say("how are they doing?")
+    come_to(run, calls(("list_tasks", {}), ("task_status", {"name": "call-grace"}), ("task_status", {"name": "trip"})))
+    come_to(run, {"state": "running", "note": {"at": "2026-11-24T09:00:00+00:00"}}, {"state": "running", "note": None}, "They are fine.")
+    run.say("remind me")
+    come_to(run, calls(("create_reminder", '{"description": ')), calls(("create_reminder", {"description": "tea"})))
+    run.say("one")
+    run.say("two")
+    come_to(run, ConnectionError("down"), "Two it is.")
+    run.say("cancel the trip")
+    come_to(run, calls(("cancel_task", {"name": "trip"})), None, "Done with that.")
+    run.done(reminding, "call Grace")
+    for number in range(4):
+        run.say(f"{number} " + "a long story, " * 430)
+        come_to(run, "Tell me more.")
+    come_to(run, "Ada tells a long story.")
+    run.say("and then?")
+    lives = [frozen(run)]
+    run.restart()
+    come_to(run, "Then it was over.")
+    run.say("   ")
+    lives.append(frozen(run))
+    lives.append(errand_of(reminder, {"description": "call Grace", "at": "2026-11-24T09:00:00+00:00"}, (run.session, reminding)))
+    lives[-1].fire()
+    trip_args = {"trip": {"origin": "LHR", "destination": "JFK", "departure": "2026-12-24"}, "max_price": "300.00", "currency": "EUR"}
+    watch = errand_of(flight_watch, trip_args | {"hours": 6.0}, (run.session, watching))
+    come_to(watch, Quote(Decimal("412.00"), "EUR", "simulated"))
+    watch.fire()
+    come_to(watch, ConnectionError("down"))
+    watch.fire()
+    come_to(watch, Quote(Decimal("299.50"), "EUR", "simulated", "XX 1"))
+    return [*lives, watch]
+
+
+def errand_of(workflow: AnyWorkflow, args: dict[str, Any], parent: tuple[str, str]) -> BareRun:
+    at = ms(2026, 11, 23, 18)
+    return BareRun(
+        workflow,
+        args=args,
+        channel="errand",
+        at=at,
+        time_zone="Europe/London",
+        parent=parent,
+        session=f"errand:{workflow.name}",
+        evict=False,
+    )
+
+
 STORIES: dict[str, Callable[[], list[BareRun]]] = {
     "santa": call_santa,
     "santa at night": call_santa_at_night,
     "branches": branch_out,
     "chat": chat_along,
+    "assistant": talk_to_the_assistant,
 }
 
 
@@ -159,10 +237,10 @@ def frozen(run: BareRun) -> BareRun:
 
 def told(session: str, elements: list[bytes]) -> list[dict[str, Any]]:
     """What each event of a history leads to, with the code of today."""
-    registry = Registry([santa, errand, branches, chat])
+    registry = Registry([santa, errand, branches, chat, assistant, reminder, flight_watch])
     opened = decode(elements[0])
     assert isinstance(opened, Opened)
-    run = Run(session, opened, registry, strict=True)
+    run = Run(session, opened, registry, strict=opened.workflow != assistant.name)  # its prompts may be reworded
     rows = [row(run)]
     for element in elements[1:]:
         event = decode(element)
@@ -192,11 +270,22 @@ def test_a_stored_history_leads_to_what_it_led_to(name: str) -> None:
 @pytest.mark.parametrize("name", STORIES)
 def test_the_same_story_is_stored_the_same(name: str) -> None:
     stored = json.loads((GOLDEN / f"{name}.json").read_text())
-    assert [[element.hex() for element in run.elements] for run in STORIES[name]()] == [life["elements"] for life in stored]
+    lives = [[bytes.fromhex(element) for element in life["elements"]] for life in stored]
+    assert [[without_prompt(element) for element in run.elements] for run in STORIES[name]()] == [
+        [without_prompt(element) for element in elements] for elements in lives
+    ]
 
 
 def test_no_golden_history_is_forgotten() -> None:
     assert {path.stem for path in GOLDEN.iterdir()} == set(STORIES)
+
+
+def without_prompt(element: bytes) -> bytes:
+    """An element without the hash of what the model was asked with, which is free to be reworded."""
+    event = decode(element)
+    if isinstance(event, Memo) and event.name == think_of_the_model.name:
+        return encode(msgspec.structs.replace(event, hash=bytes(8)), uid_of(element))
+    return element
 
 
 def lines(values: list[Any]) -> str:
