@@ -109,6 +109,7 @@ def test_what_an_answer_was_charged_for_is_no_part_of_its_value() -> None:
     chat.say("hello", "Hi!")
     (memo,) = [event for event in chat.call.history if isinstance(event, Memo)]
     assert msgspec.msgpack.decode(memo.value) == {"text": "Hi!"}
+    assert memo.usage == {"in": 2, "out": 1}
 
 
 def test_messages_that_come_while_it_thinks_are_answered_in_turn() -> None:
