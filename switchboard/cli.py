@@ -19,7 +19,7 @@ from switchboard.errors import PluginError, SwitchboardError
 from switchboard.workdir import join_path
 
 USUAL = "http://127.0.0.1:8080"
-"""Where `switchboard call`, and so `make call`, looks for the server unless told otherwise."""
+"""Where `switchboard chat` and `call`, and so `make chat` and `make call`, look for the server unless told otherwise."""
 
 Result = TypeVar("Result")
 
@@ -105,10 +105,13 @@ def serve(
     public = settings.server.public_url
 
     def tell(url: str) -> None:
-        call = f"switchboard call --url {public or url}"
+        chat, call = [f"{f'make {name}, or ' if url == USUAL else ''}switchboard {name} --url {public or url}" for name in ("chat", "call")]
         typer.echo(
-            f"Listening at {url} until Ctrl-C. To call it, in another terminal: {f'make call, or {call}' if url == USUAL else call}\n"
-            'To have your own workflow answer, write "phone:*" = "mybot:greet" under [lines] in switchboard.toml.\n'
+            f"Listening at {url} until Ctrl-C. In another terminal:\n"
+            f"  {chat}    to chat with it\n"
+            f"  {call}    to call it\n"
+            'To have your own workflow answer, write "web:*" = "mybot:greet" (chats) or "phone:*" = "mybot:greet" (calls) under [lines] in '
+            "switchboard.toml.\n"
             "To give it a Twilio number, set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_URL, and point the number's webhook at "
             f"{public or 'PUBLIC_URL'}/twilio/voice"
         )
