@@ -5,7 +5,7 @@ the call may have been done, and whether it ever will be: `SlackBusyError`, `Sla
 """
 
 import asyncio
-import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any
@@ -18,13 +18,14 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from telephony.errors import SlackBusyError, SlackRefusedError, SlackTroubleError
 from telephony.slack_wire import Me
 
-logger = logging.getLogger(__name__)
-
 CALL_SECONDS = 10.0
 
 BUSY = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 TROUBLE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 """Errors that pass; "some aspect of the operation may have succeeded", as the API's documentation has it."""
+
+MOST_DIRECT = 10_000
+"""Direct messages whose channels are remembered."""
 
 USUAL_PAUSE = 30.0
 """Seconds to wait where Slack asks for a pause and does not say for how long."""
@@ -55,6 +56,7 @@ class SlackApi:
         self._session: aiohttp.ClientSession | None = None
         self._me: Me | None = None
         self._asked: asyncio.Task[Me] | None = None
+        self._direct: OrderedDict[str, str] = OrderedDict()
 
     async def open(self) -> None:
         """Keep connections from now on."""
@@ -95,6 +97,19 @@ class SlackApi:
                 self._asked = asyncio.create_task(self._introduce())
             return await asyncio.shield(self._asked)
         return self._me
+
+    async def direct_message(self, user: str) -> str:
+        """The channel of the direct messages with a person, asked once. Raises as `call` does."""
+        found = self._direct.get(user)
+        if found is None:
+            said = await self.call(lambda client: client.conversations_open(users=user))
+            try:
+                found = self._direct[user] = str(said["channel"]["id"])
+            except (KeyError, TypeError):
+                raise SlackTroubleError("conversations.open does not name a channel") from None
+            if len(self._direct) > MOST_DIRECT:
+                self._direct.popitem(last=False)
+        return found
 
     async def _introduce(self) -> Me:
         said = await self.call(lambda client: client.auth_test())

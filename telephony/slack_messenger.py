@@ -4,15 +4,15 @@ Each message carries in its metadata the key of what it says (https://docs.slack
 and receipt, or an answer of Slack's that never came, is followed by a look at the conversation and not by a second post. What stands for an
 answer that is still to come, the placeholder, has a key of its own; the answer's first piece takes its place.
 
-Calls of one channel go out one after another, whatever session they are of: Slack's limits are the channel's (SL7), and so is the order.
+What is asked of one channel goes out in order, whatever sessions it is of: see `slack_lanes.py`.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -22,6 +22,7 @@ from telephony import slack_blocks as blocks
 from telephony.errors import SlackBusyError, SlackError, SlackRefusedError, SlackTroubleError
 from telephony.slack_api import SlackApi
 from telephony.slack_blocks import Look
+from telephony.slack_lanes import Lanes
 from telephony.slack_text import beginning, escape
 from workflows.listen import Transfer
 
@@ -29,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 EVENT = "switchboard"
 """The type of the metadata."""
-
-BACKOFF = (0.5, 30.0)
-"""Seconds until a call that failed is tried again: at first, and at most."""
 
 SPEAK_SECONDS = 1.5
 """Between two updates by partial words, of all sessions together: Slack takes about 50 updates a minute, and answers need some."""
@@ -50,8 +48,6 @@ MOST_STANDING = 10_000
 """Placeholders that are remembered; of those beyond, of sessions that others took over, nothing is replaced."""
 
 _TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
-
-T = TypeVar("T")
 
 
 class Spot(msgspec.Struct, frozen=True):
@@ -82,8 +78,7 @@ class SlackMessenger:
     ) -> None:
         self._api = api
         self._declined = declined
-        self._sleep = sleep
-        self._lanes: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._lanes = Lanes(sleep)
         self._standing: dict[str, str] = {}
         self._spoken: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,7 +97,7 @@ class SlackMessenger:
         spot, placeholder = Spot.of(delivery.place, delivery.turn), _key_of_placeholder(delivery.place, delivery.turn)
         shown = blocks.looks(delivery)
         receipt: dict[str, Any] = {} if len(shown) == 1 else {"parts": len(shown)}
-        async with self._lane(spot.channel):
+        async with self._lanes.one(spot.channel):
             replaced = placeholder if delivery.answers else ""
             for number, each in enumerate(shown):
                 try:
@@ -122,7 +117,7 @@ class SlackMessenger:
         if is_notice(expected.turn):
             return
         spot, key = Spot.of(expected.place, expected.turn), _key_of_placeholder(expected.place, expected.turn)
-        async with self._lane(spot.channel):
+        async with self._lanes.one(spot.channel):
             try:
                 found = await self._find(spot, {key}) if look else {}
                 self._stand(key, found.get(key) or await self._send(spot, Look(blocks.WAITING), key))
@@ -134,7 +129,7 @@ class SlackMessenger:
     async def give_up(self, expected: Expected, *, failed: bool, look: bool) -> None:
         """See `Messenger`."""
         spot, key = Spot.of(expected.place, expected.turn), _key_of_placeholder(expected.place, expected.turn)
-        async with self._lane(spot.channel):
+        async with self._lanes.one(spot.channel):
             with suppress(SlackRefusedError):
                 if failed:
                     await self._patiently(spot, Look(blocks.SORRY), f"{key}/failed", key, look=look)
@@ -155,13 +150,13 @@ class SlackMessenger:
     async def replace(self, channel: str, ts: str, look: Look, key: str) -> None:
         """Make another message of one that is there; raises `SlackRefusedError`."""
         spot = Spot(channel, None, "0")
-        async with self._lane(channel):
-            await self._until_done(lambda: self._update(spot, ts, look, key))
+        async with self._lanes.one(channel):
+            await self._lanes.patiently(lambda: self._update(spot, ts, look, key))
 
     async def whisper(self, channel: str, thread: str | None, user: str, text: str) -> None:
         """Tell one person something that the others do not see; raises `SlackRefusedError`."""
-        async with self._lane(channel):
-            await self._until_done(
+        async with self._lanes.one(channel):
+            await self._lanes.patiently(
                 lambda: self._api.call(
                     lambda client: client.chat_postEphemeral(
                         channel=channel, user=user, thread_ts=thread, text=escape(text), parse="none", link_names=False
@@ -203,7 +198,7 @@ class SlackMessenger:
                 doubt = True  # it may be there: look before it is sent again
                 raise
 
-        return await self._until_done(attempt)
+        return await self._lanes.patiently(attempt)
 
     async def _remove(self, spot: Spot, placeholder: str, *, look: bool) -> None:
         standing = self._standing.pop(placeholder, None)
@@ -214,40 +209,7 @@ class SlackMessenger:
             if ts:
                 await self._api.call(lambda client: client.chat_delete(channel=spot.channel, ts=ts))
 
-        await self._until_done(attempt)
-
-    async def _until_done(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Wait out what passes; what is told of it is told when it begins and when it is over."""
-        pause, tries = BACKOFF[0], 0
-        while True:
-            try:
-                done = await attempt()
-            except SlackBusyError as error:
-                tries += 1
-                await self._sleep(max(error.seconds, BACKOFF[0]))
-            except SlackTroubleError as error:
-                tries += 1
-                if tries in (1, 10):
-                    logger.warning("Slack does not answer, and is asked again until it does (SLACK_API_URL, its status page): %s", error)
-                await self._sleep(pause)
-                pause = min(pause * 2, BACKOFF[1])
-            else:
-                if tries >= 10:  # noqa: PLR2004 - it was worth a second warning
-                    logger.warning("Slack answers again, after %d tries", tries)
-                return done
-
-    @asynccontextmanager
-    async def _lane(self, channel: str) -> AsyncGenerator[None]:
-        """One at a time, in the order of coming; nothing is kept of a channel that nobody speaks to."""
-        lock, users = self._lanes.get(channel) or (asyncio.Lock(), 0)
-        self._lanes[channel] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._lanes.pop(channel)
-            if users > 1:
-                self._lanes[channel] = (lock, users - 1)
+        await self._lanes.patiently(attempt)
 
     # -- calls -----------------------------------------------------------------------------------------------------------------------------
 
@@ -320,7 +282,7 @@ class SlackMessenger:
                 await asyncio.sleep(max(self._speak_at - loop.time(), SPEAK_SECONDS / 10))
                 continue
             self._speak_at = loop.time() + SPEAK_SECONDS
-            async with self._lane(spot.channel):
+            async with self._lanes.one(spot.channel):
                 standing = self._standing.get(key)
                 if not standing or key not in self._spoken:
                     break

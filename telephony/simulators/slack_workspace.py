@@ -15,15 +15,10 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from telephony.simulators.slack_faults import Fault
+from telephony.simulators.slack_rules import MOST_TEXT, MOST_UPDATE, page, problem
 
 FOR_EVER = 3_600.0
 """Seconds; nobody who asks has the patience."""
-
-MOST_TEXT = 40_000
-MOST_UPDATE = 4_000
-MOST_SECTION = 3_000
-MOST_BLOCKS = 50
-MOST_BLOCK_TEXT = 13_000
 
 APP = "A0SWITCHBOARD"
 BOT = "U0SWITCHBOARD"
@@ -92,6 +87,11 @@ class SlackWorkspace:
         message: Json = {"type": "message", "user": user, "text": text, "ts": self.ts(), "team": self.team}
         return self._add(channel, message, thread)
 
+    def forget(self) -> None:
+        """Delete all messages, and what is known of calls."""
+        self.channels = {channel: [] for channel in self.channels}
+        self.calls.clear()
+
     def said(self, channel: str, thread: str | None = None) -> list[Json]:
         """What the app has posted there: in the thread, or outside of all threads."""
         return [each for each in self.channels.get(channel, []) if each["user"] == BOT and each.get("thread_ts") == thread]
@@ -146,8 +146,8 @@ class SlackWorkspace:
         channel = str(args.get("channel"))
         if channel not in self.channels:
             return _error("channel_not_found")
-        if problem := _problem(args, MOST_TEXT):
-            return _error(problem)
+        if why := problem(args, MOST_TEXT):
+            return _error(why)
         now = time.monotonic()
         if self.pace and now < self._free_at.get(channel, 0.0):
             return {"ok": False, "error": "ratelimited", "seconds": max(1, round(self._free_at[channel] - now))}
@@ -178,8 +178,8 @@ class SlackWorkspace:
             return _error("message_not_found")
         if message["user"] != BOT:
             return _error("cant_update_message")
-        if problem := _problem(args, MOST_UPDATE):
-            return _error(problem)
+        if why := problem(args, MOST_UPDATE):
+            return _error(why)
         message["text"] = args.get("text", "")
         message["blocks"] = args.get("blocks") or []
         if args.get("metadata"):
@@ -200,13 +200,13 @@ class SlackWorkspace:
     def _history(self, args: Json) -> Json:
         if args.get("channel") not in self.channels:
             return _error("channel_not_found")
-        return _page([each for each in reversed(self.channels[args["channel"]]) if each.get("thread_ts") in (None, each["ts"])], args)
+        return page([each for each in reversed(self.channels[args["channel"]]) if each.get("thread_ts") in (None, each["ts"])], args)
 
     def _replies(self, args: Json) -> Json:
         if args.get("channel") not in self.channels:
             return _error("channel_not_found")
         found = [each for each in self.channels[args["channel"]] if args["ts"] in (each["ts"], each.get("thread_ts"))]
-        return _page(found, args) if found else _error("thread_not_found")
+        return page(found, args) if found else _error("thread_not_found")
 
     def _open(self, args: Json) -> Json:
         return {"ok": True, "channel": {"id": self.direct(str(args["users"]))}}
@@ -249,38 +249,6 @@ class SlackWorkspace:
         except TimeoutError:
             return False
         return True
-
-
-def _problem(args: Json, most: int) -> str:
-    """Why Slack would not take a message; empty if it would."""
-    text, blocks = args.get("text") or "", args.get("blocks") or []
-    if not text.strip() and not blocks:
-        return "no_text"
-    if len(text) > most:
-        return "msg_too_long"
-    if len(blocks) > MOST_BLOCKS or len({each["block_id"] for each in blocks if "block_id" in each}) < sum(
-        "block_id" in each for each in blocks
-    ):
-        return "invalid_blocks"
-    for block in blocks:
-        elements = block.get("elements", ())
-        if len(block.get("text", {}).get("text", "")) > MOST_SECTION or len(elements) > 25 or len(block.get("block_id", "")) > 255:  # noqa: PLR2004 - Slack's
-            return "invalid_blocks"
-        for button in elements if block["type"] == "actions" else ():
-            if not 0 < len(button["text"]["text"]) <= 75 or len(button["value"]) > 2000:  # noqa: PLR2004 - Slack's
-                return "invalid_blocks"
-    return "msg_blocks_too_long" if sum(len(json.dumps(each)) for each in blocks) > MOST_BLOCK_TEXT else ""
-
-
-def _page(messages: list[Json], args: Json) -> Json:
-    """The part of a list that was asked for; metadata only if that was asked for, too."""
-    oldest, start, limit = str(args.get("oldest") or "0"), int(args.get("cursor") or 0), int(args.get("limit") or 100)
-    found = [each for each in messages if float(each["ts"]) > float(oldest)]
-    shown = found[start : start + limit]
-    if str(args.get("include_all_metadata", "")).lower() not in ("1", "true"):
-        shown = [{name: value for name, value in each.items() if name != "metadata"} for each in shown]
-    cursor = str(start + limit) if len(found) > start + limit else ""
-    return {"ok": True, "messages": shown, "has_more": bool(cursor), "response_metadata": {"next_cursor": cursor}}
 
 
 def _error(code: str) -> Json:

@@ -34,8 +34,9 @@ class SlackHouse(PhoneHouse):
 
     async def start(self) -> None:
         await super().start()
+        await self.server.house.messengers["slack"]._api.me()
         self.server.sweeper.start()
-        self.messenger._sleep = self._nap
+        self.messenger._lanes.sleep = self._nap
 
     async def _nap(self, seconds: float) -> None:
         self.pauses.append(seconds)

@@ -319,7 +319,7 @@ async def test_a_channels_limit_holds_up_no_other_channel():
         async def wait(seconds):
             await waiting.wait()
 
-        d.messenger._sleep = wait
+        d.messenger._lanes.sleep = wait
         d.fails("chat.postMessage", "429:60")
         slow = asyncio.create_task(d.messenger.post(delivery("slow"), look=False))
         await until(lambda: d.workspace.calls)
