@@ -5,7 +5,6 @@ Each request is verified before anything else is done about it: signed by Amazon
 https://developer.amazon.com/docs/custom-skills/request-types-reference.html.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from telephony import alexa_wire as wire
 from telephony.alexa_api import TOKENS, api_of
 from telephony.alexa_development import CHAIN_URL, SKILL, development, is_loopback
 from telephony.alexa_signature import AlexaVerifier
-from telephony.alexa_turns import PATIENCE, Call, Turns, said
+from telephony.alexa_turns import Call, Turns, deadline, said
 from telephony.errors import ForeignSkillError, MalformedError, UnverifiedError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Alexa:
     # -- ingress ---------------------------------------------------------------------------------------------------------------------------
 
     async def _alexa(self, request: web.Request) -> web.Response:
-        until = asyncio.get_running_loop().time() + PATIENCE
+        until = deadline()
         try:
             body = await read_body(request, self._exchange.limits)
         except web.HTTPException as error:  # too large, too slow, broken: Alexa's are none of that

@@ -82,6 +82,11 @@ class Call(msgspec.Struct, frozen=True):
         return self.envelope.session is not None and self.envelope.session.new
 
 
+def deadline() -> float:
+    """When a request that comes in now has to be answered, by the loop's clock."""
+    return asyncio.get_running_loop().time() + PATIENCE
+
+
 class Turns:
     """Takes what users do to their sessions, and writes what they hear."""
 
@@ -113,7 +118,7 @@ class Turns:
                 case wire.FALLBACK:
                     return await self._repeat(call, None, AGAIN)
                 case _:
-                    return await self._hear(call, wire.heard(request.intent), rest)
+                    return await self._hear(call, *wire.heard(request.intent), rest)
 
     async def leave(self, session: str, envelope: wire.Envelope, reason: str) -> None:
         """Alexa's session is closed. Whoever is owed an answer has not left: they are to hear it when they come back."""
@@ -136,13 +141,13 @@ class Turns:
         rest: Rest | None = self._owed.pop(call.session, None)
         return await self._take(call, await self._inbound(call, "returned", {}), rest)
 
-    async def _hear(self, call: Call, payload: dict[str, Any], rest: Rest | None) -> bytes:
+    async def _hear(self, call: Call, type_: str, payload: dict[str, Any], rest: Rest | None) -> bytes:
         """Take what was said; by a new session of Alexa's, the user of a conversation that lives has returned first."""
         if call.is_new:
             rest = self._owed.pop(call.session, None)
             back = Inbound(call.session, f"{call.id}/returned", "returned", _via(call.envelope), stored_suffices=True)
             await self._exchange.send(back, call.patience)
-        return await self._take(call, await self._inbound(call, "intent", payload), rest)
+        return await self._take(call, await self._inbound(call, type_, payload), rest)
 
     async def _go_on(self, call: Call, rest: Rest) -> bytes:
         """Tell what has been said meanwhile, as soon as there is something."""
@@ -177,11 +182,12 @@ class Turns:
     async def _take(self, call: Call, inbound: Inbound, rest: Rest | None) -> bytes:
         """Answer an input: with what is said upon it, after what was owed; with how far that has come when Alexa would wait no longer."""
         answer = await self._exchange.send(inbound, call.patience)
+        unheard = answer is not None and answer.state in ("kept", "handled")
         if answer is None or rest is not None:
             since = await self._since(call, rest)
             if answer is None or since.turn >= 0:
                 answer = since
-        elif answer.state in ("kept", "handled") and not answer.said and not answer.ended:
+        if unheard and answer.state != "running" and not answer.said and not answer.ended:
             answer = await self._since(call, None)
         return await self._told(call, answer)
 

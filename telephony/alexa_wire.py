@@ -196,14 +196,17 @@ def read(body: bytes) -> Envelope:
         raise MalformedError(f"the body is no request: {error}") from None
 
 
-def heard(intent: Intent) -> dict[str, Any]:
-    """The payload of an input: the intent's name, its slots, and what was said in words, for listens that know no intents.
+def heard(intent: Intent) -> tuple[str, dict[str, Any]]:
+    """The type of an input and its payload: the intent's name, its slots, and what was said in words, for listens that know no intents.
 
-    What was said is what fills the slots; of an intent without any, the words in its name: `AMAZON.YesIntent` is "yes".
+    What was said is what fills the slots; of an intent without any, the words in its name: `AMAZON.YesIntent` is "yes". Our own
+    intents are nothing but words.
     """
     slots = {name: meant for name, slot in (intent.slots or {}).items() if (meant := slot.meant)}
     text = " ".join(slots.values()) if intent.slots else spelled(intent.name)
-    return {"name": intent.name, "text": text} | ({"slots": slots} if slots else {})
+    if intent.name in (WORDS, CHOICE, DIGITS):
+        return "said", {"text": text}
+    return "intent", {"name": intent.name, "text": text} | ({"slots": slots} if slots else {})
 
 
 def spelled(name: str) -> str:

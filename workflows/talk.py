@@ -48,7 +48,7 @@ PHONE_TIMEOUT = 5.0
 """Seconds that a channel which keeps time-outs itself waits for an answer, unless told otherwise (Twilio's own default for Gather)."""
 
 DIGITS = frozenset({"pressed", "said", "intent", "silence"})
-RECORDED = frozenset({"recorded", "said", "pressed", "silence"})
+RECORDED = frozenset({"recorded", "said", "pressed", "intent", "silence"})
 TRANSFERRED = frozenset({"transferred", "silence"})
 
 
