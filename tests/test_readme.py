@@ -1,11 +1,12 @@
 """What the README shows is run here, as it stands there."""
 
+import asyncio
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from support.server import ServerProcess
+from support.server import SWITCHBOARD, ServerProcess
 
 from telephony.simulators.events import Said
 
@@ -42,6 +43,31 @@ async def test_the_workflow_answers_the_phone_with_the_settings_as_they_are_prin
         assert said[-1] == "Tea it is. Goodbye!"
     finally:
         server.end()
+
+
+async def test_the_chat_goes_as_it_is_printed_and_the_server_says_how_to_begin_it(tmp_path):
+    (dialogue,) = blocks("text")
+    *lines, notice = dialogue.splitlines()
+    server = ServerProcess(tmp_path / "as it comes", "").start()
+    try:
+        assert f"switchboard chat --url {server.url}    to chat with it" in server.output()
+        assert '"web:*" = "mybot:greet"' in server.output()
+        chat = await asyncio.create_subprocess_exec(
+            SWITCHBOARD, "chat", "--url", server.url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        chat.stdin.write("".join(line.removeprefix("> ") + "\n" for line in lines if line.startswith("> ")).encode())
+        printed = []
+        async with asyncio.timeout(60):
+            while notice not in printed:
+                printed.append((await chat.stdout.readline()).decode().rstrip("\n"))
+                assert printed[-1] or not chat.stdout.at_eof(), printed
+        chat.stdin.close()
+        await chat.wait()
+    finally:
+        server.end()
+    told = "\n".join(line for line in printed[2:] if line not in (notice, "[tasks: ]"))
+    pattern = re.escape("\n".join(lines)).replace("…", r"[^\n]*?")
+    assert re.fullmatch(pattern, told), told
 
 
 def test_the_workflow_has_about_ten_lines():
