@@ -2,7 +2,7 @@
 
 Real processes, a real Valkey for each, and a model behind a socket that counts what it is asked. Whatever dies when: the turn completes by
 itself after the restart, comes to the same end, and the model is asked once more at most, namely if the death came between its call and
-the record of its answer.
+the record of its answer. The same for a server that stands still for so long that it loses its lease.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import msgspec
 import pytest
 import redis
 from support.bare_run import text_of
-from support.crashing import Doomed, doomed, eventually
+from support.crashing import Doomed, doomed, eventually, stand_still
 from support.models import model_server
 from support.valkey import Valkey
 from support.web_house import Reply, WebClient
@@ -38,6 +38,9 @@ from workflows.run import Run
 
 AT_ONCE = 8
 """Lives that are led beside each other: most of their time they wait for a dead node's lease to run out."""
+
+STANDSTILL_SECONDS = 14.0
+"""Longer than a lease, a claim of a sweeper and its round."""
 
 ZONE = ZoneInfo("Europe/London")
 DAY = datetime.now(ZONE).date() + timedelta(days=40)
@@ -116,13 +119,13 @@ class Life:
             self._bury()
 
     @contextlib.asynccontextmanager
-    async def _server(self, fatal: int, *, armed: bool) -> AsyncGenerator[tuple[Doomed, Any]]:
+    async def _server(self, fatal: int, *, armed: bool, **more: Any) -> AsyncGenerator[tuple[Doomed, Any]]:
         report = self.folder / f"moments-{self.deaths}"
         settings = {
             "lines": {"web:*": "assistant"}, "server": {"port": 0}, "store": {"url": self.url}, "openai_base_url": self.model.url,
             "data": str(self.folder), "sessions": {"idle": "1s"},
         }  # fmt: skip
-        async with doomed(settings, report, fatal, armed=armed) as server:
+        async with doomed(settings, report, fatal, armed=armed, **more) as server:
             try:
                 await server.listening()
             except EOFError:
@@ -224,6 +227,7 @@ def check(life: Life, end: End, untroubled: End, name: str) -> None:
     assert life.model.requests == 2 + life.owed, name
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("model_with_two_tools")
 async def test_killed_at_every_moment_the_turn_completes_by_itself_and_is_paid_for_once(tmp_path: Path) -> None:
     life, untroubled = await led(tmp_path / "untroubled")
@@ -249,6 +253,47 @@ async def test_killed_at_every_moment_the_turn_completes_by_itself_and_is_paid_f
     fates = await asyncio.gather(*(killed(number) for number in range(1, len(moments) + 1)))
     assert any(fate.startswith("after call of think: 1") for fate in fates), "a death between call and record costs a call"
     assert any(fate.endswith(": 0") for fate in fates), "and one elsewhere none"
+
+
+class LostLease(Life):
+    """Two servers; the first one stands still at a moment, for longer than its lease lasts, and then goes on as if nothing had been."""
+
+    async def _lead(self) -> End:
+        async with self._server(*self.fatal, armed=False, serve=stand_still) as (first, web), self._server(0, armed=False) as (_, other):
+            id_ = (await web.create(timezone=str(ZONE))).json["id"]
+            waiting = asyncio.create_task(self._said(web, id_))
+            await eventually(lambda: len(first.moments) >= self.fatal[0])
+            with contextlib.suppress(TimeoutError):  # what is not on record, nobody can take over
+                await eventually(lambda: self._is_complete(id_), STANDSTILL_SECONDS)
+            first.go_on()
+            self.moments = first.moments
+            reply = await waiting
+            assert reply is not None
+            await eventually(lambda: self._is_complete(id_))
+            again = await self._said(other, id_)
+            assert again is not None
+            assert again.json == reply.json
+            return self._end(id_, reply)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("model_with_two_tools")
+async def test_standing_still_at_a_moment_costs_one_call_at_most_and_nothing_comes_twice(tmp_path: Path) -> None:
+    life, untroubled = await led(tmp_path / "untroubled")
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def held_up(number: int) -> int:
+        async with at_once, model_server() as model:
+            late = LostLease(tmp_path / f"{number}", model, number)
+            end = await late.lead()
+            name = f"stood still at moment {number} ({late.moments[-1]})"
+            assert end == untroubled, name
+            assert 2 <= model.requests <= 3, name
+            return model.requests - 2
+
+    stride = int(os.environ.get("CRASH_STRIDE", "3"))
+    numbers = sorted({*range(1, len(life.moments) + 1, stride), life.moments.index("after call of think") + 1})
+    assert sum(await asyncio.gather(*map(held_up, numbers))) >= 1, "who stands still between call and record is paid for twice"
 
 
 @pytest.mark.proof

@@ -21,7 +21,16 @@ from switchboard.settings import Settings
 from telephony.web import Web
 from workflows.registry import Registry
 
-PRELOADED = ["aiohttp.web", "openai", "openai.resources.chat", "redis", "switchboard.server", "telephony.web", "workflows.assistant"]
+PRELOADED = [
+    "aiohttp.web",
+    "openai",
+    "openai.resources.chat",
+    "redis",
+    "switchboard.server",
+    "telephony.slack",
+    "telephony.web",
+    "workflows.assistant",
+]
 """Modules that are there when a process begins."""
 
 START_SECONDS = 60.0
@@ -30,14 +39,16 @@ START_SECONDS = 60.0
 class Moments:
     """The moments of a process at which its death would differ from that at any other, from the first word heard on (or from the start).
 
-    They are written to `report`, one a line, so that they are known after the death, too. At number `fatal` (from 1 on) the process dies.
+    They are written to `report`, one a line, so that they are known after the death, too. At number `fatal` (from 1 on) the process dies,
+    or what else the signal `deadly` does to it.
     """
 
-    def __init__(self, report: Path, fatal: int, *, armed: bool) -> None:
+    def __init__(self, report: Path, fatal: int, *, armed: bool, deadly: int = signal.SIGKILL) -> None:
         self._report = report
         self._fatal = fatal
         self._count = 0
         self._armed = armed
+        self._deadly = deadly
 
     def pass_by(self, name: str) -> None:
         if not self._armed:
@@ -46,7 +57,7 @@ class Moments:
         with self._report.open("a") as report:
             report.write(name + "\n")
         if self._count == self._fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._deadly)
 
     def around(self, owner: type, method: str, named: Callable[..., str]) -> None:
         """Take the moments before and after every call of a method; what is called "" is none."""
@@ -108,10 +119,10 @@ def _kinds(command: Any) -> str:
     return f"append to {command.session.partition(':')[0]}, {len(command.events)} events"
 
 
-def _serve(settings: dict[str, Any], moments: tuple[Path, int, bool], clock: float, told: Any) -> None:
+def _serve(settings: dict[str, Any], moments: tuple[Path, int, bool], clock: float, told: Any, deadly: int = signal.SIGKILL) -> None:
     right = time.time
     time.time = lambda: right() + clock
-    passing = Moments(moments[0], moments[1], armed=moments[2])
+    passing = Moments(moments[0], moments[1], armed=moments[2], deadly=deadly)
     passing.around(RedisHistory, "append", lambda _, command: _kinds(command))
     passing.around(Effects, "perform", lambda _, step, *__: f"call of {step.effect.name}")
     passing.while_speaking()
@@ -119,15 +130,29 @@ def _serve(settings: dict[str, Any], moments: tuple[Path, int, bool], clock: flo
     server.run(Settings.model_validate(settings, context=Registry()), told.send)
 
 
+def stand_still(settings: dict[str, Any], moments: tuple[Path, int, bool], clock: float, told: Any) -> None:
+    """Serve, and at the fatal moment stand still until `Doomed.go_on`: what a machine does that is short of memory."""
+    _serve(settings, moments, clock, told, signal.SIGSTOP)
+
+
 class Doomed:
     """One server process, or what is left of it. `url` is where it listens; `clock` is by how many seconds its wall clock is wrong."""
 
-    def __init__(self, settings: dict[str, Any], report: Path, fatal: int = 0, *, armed: bool = False, clock: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        report: Path,
+        fatal: int = 0,
+        *,
+        armed: bool = False,
+        clock: float = 0.0,
+        serve: Callable[..., None] = _serve,
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self._report = report
         self._hears, tells = context.Pipe(duplex=False)
-        self._process = context.Process(target=_serve, args=(settings, (report, fatal, armed), clock, tells), daemon=True)
+        self._process = context.Process(target=serve, args=(settings, (report, fatal, armed), clock, tells), daemon=True)
         self._process.start()
         tells.close()
         self.url = ""
@@ -149,6 +174,10 @@ class Doomed:
     def kill(self) -> None:
         self._process.kill()
 
+    def go_on(self) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
     def end(self) -> None:
         """Have it gone, and nothing of it left."""
         self._process.kill()
@@ -159,10 +188,16 @@ class Doomed:
 
 @contextlib.asynccontextmanager
 async def doomed(
-    settings: dict[str, Any], report: Path, fatal: int = 0, *, armed: bool = False, clock: float = 0.0
+    settings: dict[str, Any],
+    report: Path,
+    fatal: int = 0,
+    *,
+    armed: bool = False,
+    clock: float = 0.0,
+    serve: Callable[..., None] = _serve,
 ) -> AsyncGenerator[Doomed, None]:
-    """A server process that dies at its moment number `fatal` (0: at none); gone at the end in any case."""
-    process = Doomed(settings, report, fatal, armed=armed, clock=clock)
+    """A server process that dies at its moment number `fatal` (0: at none); gone at the end in any case. `serve` is what it runs."""
+    process = Doomed(settings, report, fatal, armed=armed, clock=clock, serve=serve)
     try:
         yield process
     finally:
