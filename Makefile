@@ -41,6 +41,8 @@ fuzz: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(if $(FULL),--full)
+	$(if $(FULL),$(BIN)/python -m benchmarks.assistant)
+	$(if $(FULL),$(BIN)/python -m benchmarks.errands)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only .
