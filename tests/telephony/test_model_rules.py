@@ -48,6 +48,7 @@ def report(result):
         ("in an hour and a half", "2026-11-23T19:30:00", ""),
         ("in two days at nine water the plants", "2026-11-25T09:00:00", "water the plants"),
         ("in a week", "2026-11-30T18:00:00", ""),
+        ("yesterday at 9", "2026-11-22T09:00:00", ""),
         ("on Friday evening", "2026-11-27T19:00:00", ""),
         ("on Monday at 9", "2026-11-30T09:00:00", ""),
         ("on Monday at 19:00", "2026-11-23T19:00:00", ""),
@@ -115,6 +116,28 @@ def test_what_is_some_hours_ahead_is_so_on_the_night_the_clocks_change():
 )
 def test_a_reminder_is_understood_all_at_once_or_bit_by_bit(turns, arguments):
     assert call(*turns) == ("create_reminder", arguments)
+
+
+@pytest.mark.parametrize(
+    ("turns", "called"),
+    [
+        (["remind me", "list"], "list_tasks"),
+        (["remind me to call Ada", "what tasks are running?"], "list_tasks"),
+        (["remind me to call Ada", "how is call-ada doing?"], "task_status"),
+        (["watch flights", "cancel lon-nyc"], "cancel_task"),
+        (["remind me to x at 25:00", "watch flights", "London to New York", "24 December", "300 EUR"], "watch_flight"),
+        (["watch flights", "remind me to call Ada", "tomorrow at 9"], "create_reminder"),
+    ],
+)
+def test_whoever_is_asked_something_may_say_something_else(turns, called):
+    assert call(*turns)[0] == called
+
+
+@pytest.mark.parametrize("text", ["help", "never mind", "no", "Nothing.", "what time is it?"])
+def test_a_question_of_ours_is_not_asked_again_and_again(text):
+    reply = say("remind me to call Ada", text)
+    assert reply.calls == ()
+    assert "When shall I" not in reply.text
 
 
 FLIGHT = {"origin": "LON", "destination": "NYC", "departure": "2026-12-24", "max_price": 300.0, "currency": "EUR"}

@@ -56,6 +56,13 @@ _REMIND = re.compile(
 _WATCH = re.compile(
     r"\b(?:watch|track|monitor|keep an eye on|look for|find|alert me)\b.*\b(?:flights?|fares?|price|tickets?)\b|\bwatch\b", re.IGNORECASE
 )
+_NO_ANSWER = re.compile(
+    r"\W*(?:(?:help|list|show|status|what|which|who|how\s+(?:is|are|long)|how's|my\s+(?:tasks|reminders))\b"
+    r"|(?:no|nope|never\s+mind|nothing)[.!]*$)",
+    re.IGNORECASE,
+)
+"""The beginning of what is said instead of an answer to a question of ours."""
+
 _NAMED = re.compile(r"""\b(?:named|called|call it|name it)\s+["'“]?(?P<name>[\w-]+)["'”]?""", re.IGNORECASE)
 _STATUS = re.compile(
     r"\b(?:status|how\s+is|how's|how\s+about|how\s+long|time\s+left|what\s+about)\b(?:\s+(?:of|on|for|is|with))*(?:\s+(?:the|my))?\s*(?P<name>.*)",
@@ -113,7 +120,7 @@ def _understood(messages: list[Json]) -> str:
     texts = [(each["role"], " ".join(_content(each)[:LONGEST].split())) for each in messages if each["role"] in ("user", "assistant")]
     talk = [(role, text) for role, text in texts if text]
     said = talk[-1][1] if talk and talk[-1][0] == "user" else ""
-    if any(pattern.search(said) for pattern in (_REMIND, _WATCH, _CANCEL)):
+    if _CANCEL.search(said) or _wishes(said) or _NO_ANSWER.match(said):
         return said
     while len(talk) > 2 and (asked := talk[-2][1].removeprefix(LABEL)) and talk[-3][0] == "user":  # noqa: PLR2004 - a question and its cause
         before = talk[-3][1]
@@ -127,8 +134,15 @@ def _understood(messages: list[Json]) -> str:
             said = f"{before} {said}"
         else:
             break
+        if _wishes(before):  # what led to that was something else
+            break
         talk = [*talk[:-3], ("user", said)]
     return said
+
+
+def _wishes(said: str) -> bool:
+    """Whether somebody wishes for something that questions of ours may follow."""
+    return bool(_REMIND.search(said) or _WATCH.search(said))
 
 
 def _now(system: str) -> datetime:

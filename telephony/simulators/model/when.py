@@ -49,6 +49,7 @@ _DAY = _compiled(rf"""
         (?P<after>day\s+after\s+tomorrow)
         | (?P<tomorrow>tomorrow)
         | (?P<today>today)
+        | (?P<yesterday>yesterday)
         | (?P<tonight>tonight)
         | this\s+(?P<this>morning|afternoon|evening)
         | (?P<iso>\d{{4}}-\d\d-\d\d)(?:[T\s](?P<iso_time>\d\d:\d\d(?::\d\d)?))?
@@ -163,6 +164,8 @@ def _day(found: re.Match[str], today: date) -> date:
         return today + timedelta(days=1)
     if found["today"] or found["tonight"] or found["this"]:
         return today
+    if found["yesterday"]:
+        return today - timedelta(days=1)
     if found["next_week"]:
         return today + timedelta(days=7)
     if found["iso"]:
