@@ -104,8 +104,9 @@ class SlackSender:
         return (await self.post("/slack/interactivity", body, "application/x-www-form-urlencoded"))[0]
 
     async def send_command(self, fields: dict[str, str]) -> tuple[int, str]:
-        """Post a slash command; gives the status and the body. Raises `UnreachableError`."""
-        return await self.post("/slack/commands", urlencode(fields).encode(), "application/x-www-form-urlencoded")
+        """Post a slash command; gives the status and what is shown to who gave it. Raises `UnreachableError`."""
+        status, text = await self.post("/slack/commands", urlencode(fields).encode(), "application/x-www-form-urlencoded")
+        return status, str(json.loads(text)["text"]) if status == HTTPStatus.OK and text else text
 
     async def deliver(self, payload: Json) -> int:
         """Post an event as Slack does: again, at most three times, while it is not taken; gives the last status."""

@@ -85,8 +85,8 @@ class Person:
                 _tell(f"The server said {status}.")
                 if not self._typed:
                     return 1
-            elif not self._typed and not line.startswith(":channel") and not line.startswith(":dm"):
-                await self._until_answered()
+            elif not self._typed and not line.startswith((":channel", ":dm")):
+                await self._until_quiet(answered=not line.startswith(":again"))
         return 0
 
     async def _do(self, line: str) -> int:
@@ -119,10 +119,11 @@ class Person:
         self._last = self._sender.message(message)
         return await self._sender.deliver(self._last)
 
-    async def _until_answered(self) -> None:
+    async def _until_quiet(self, *, answered: bool) -> None:
+        """Wait until nothing more comes, and if need be for an answer before."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                while not self._answered:
+                while answered and not self._answered:
                     self._news.clear()
                     await self._news.wait()
             while True:
