@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from handlers.pace import Pace
 from workflows.effects import Effect, Retry, idempotency_key
 from workflows.errors import TerminalError, TransientError
 from workflows.steps import CallStep
@@ -43,6 +44,7 @@ class Effects:
     def __init__(self, bindings: Mapping[str, Callable[..., Awaitable[Any]]] | None = None, rng: Random | None = None) -> None:
         self._bindings = dict(bindings or {})
         self._speakers: dict[str, bool] = {}  # whether a body takes `emit`: to look at its signature takes longer than to call it
+        self._pace = Pace()
         self._rng = rng or Random()  # noqa: S311 - spreads retries, keeps no secret
 
     async def perform(self, step: CallStep, key: str, begin: Callable[[], Emit] = _unheard) -> Outcome:
@@ -89,7 +91,7 @@ class Effects:
         patience = effect.timeout
         for attempt in count(1):
             try:
-                async with asyncio.timeout(patience):
+                async with self._pace, asyncio.timeout(patience):
                     return await call()
             except asyncio.CancelledError:
                 task = asyncio.current_task()
