@@ -113,7 +113,7 @@ def _variable(variable: str, value: Any) -> Text:
         return Text(f"# {variable} is not set", "dim")
     if isinstance(value, SecretStr):
         return Text(f"# {variable} = (set, not shown)")
-    return Text(f"# {variable} = {_string(_without_login(value) if variable == 'OPENAI_BASE_URL' else value)}")
+    return Text(f"# {variable} = {_string(_without_login(value) if variable.endswith('_URL') else value)}")
 
 
 def _toml(value: Any) -> str:

@@ -181,7 +181,7 @@ class Settings(_Table):
     slack_signing_secret: SecretStr | None = None
     slack_bot_token: SecretStr | None = None
     slack_app_token: SecretStr | None = None
-    slack_api_url: Text | None = None
+    slack_api_url: ApiUrl | None = Field(default=None, repr=False)
     alexa_skill_id: Text | None = None
     openai_api_key: SecretStr | None = None
     openai_base_url: ApiUrl | None = Field(default=None, repr=False)

@@ -115,12 +115,14 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         "rediss://db.example.com": "rediss://db.example.com",
     }.items():
         monkeypatch.setenv("REDIS_URL", url)
-        for name in ("TWILIO_ACCOUNT_SID", "SLACK_API_URL", "ALEXA_SKILL_ID", "OPENAI_MODEL"):
+        for name in ("TWILIO_ACCOUNT_SID", "ALEXA_SKILL_ID", "OPENAI_MODEL"):
             monkeypatch.setenv(name, "public")
         monkeypatch.setenv("OPENAI_BASE_URL", "https://me:hemlis@models.example.com/v1")
+        monkeypatch.setenv("SLACK_API_URL", "https://me:hemlis@slack.example.com/api/")
         show_config(None, None)
         text = capsys.readouterr().out
         assert "hemlis" not in text
+        assert '# SLACK_API_URL = "https://:***@slack.example.com/api"\n' in text
         assert f'url = "{told}"' in text
         assert "# TWILIO_AUTH_TOKEN = (set, not shown)\n" in text
         assert '# OPENAI_MODEL = "public"\n' in text

@@ -169,13 +169,14 @@ def test_vendors_credentials_come_from_the_environment(monkeypatch: pytest.Monke
         if name not in {"PUBLIC_URL", "REDIS_URL"}:
             monkeypatch.setenv(name, f"value of {name}")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8090/v1/")
+    monkeypatch.setenv("SLACK_API_URL", "http://127.0.0.1:8091/api/")
     found = settings("lines = {}")
     assert found.openai_base_url == "http://127.0.0.1:8090/v1"
     assert found.twilio_account_sid == "value of TWILIO_ACCOUNT_SID"
     assert found.twilio_auth_token.get_secret_value() == "value of TWILIO_AUTH_TOKEN"
     assert found.slack_signing_secret is not None
     assert found.slack_signing_secret.get_secret_value() == "value of SLACK_SIGNING_SECRET"
-    assert (found.slack_api_url, found.openai_model) == ("value of SLACK_API_URL", "value of OPENAI_MODEL")
+    assert (found.slack_api_url, found.openai_model) == ("http://127.0.0.1:8091/api", "value of OPENAI_MODEL")
 
 
 @pytest.mark.parametrize(
