@@ -1,5 +1,6 @@
 """The assistant on nodes that die: whatever is killed when, no answer on record is asked for again, and no task is started or told twice."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -157,22 +158,37 @@ def test_a_process_dies_at_any_call_to_the_store(untroubled: tuple[dict[str, lis
             raise AssertionError(f"killed {side} call {number}: {error}") from error
 
 
-def test_a_process_dies_at_some_await(untroubled: tuple[dict[str, list[str]], int, int]) -> None:
+def dies_at_step(number: int) -> Callable[[Town, Node], None]:
+    def trap(town: Town, node: Node) -> None:
+        before = town.world.before_step
+
+        def look() -> None:
+            before()
+            if node.process.steps >= number:
+                node.kill()
+
+        town.world.before_step = look
+
+    return trap
+
+
+def test_a_process_dies_at_any_await(untroubled: tuple[dict[str, list[str]], int, int]) -> None:
     answers, steps, _ = untroubled
-    for number in range(0, steps, 7):
-
-        def trap(town: Town, node: Node, number: int = number) -> None:
-            before = town.world.before_step
-
-            def look() -> None:
-                before()
-                if node.process.steps >= number:
-                    node.kill()
-
-            town.world.before_step = look
-
-        caller, outside = tell(trap)
+    for number in range(steps):
+        caller, outside = tell(dies_at_step(number))
         try:
             check_promises(caller, outside, answers)
         except AssertionError as error:
             raise AssertionError(f"killed at step {number}: {error}") from error
+
+
+def test_the_one_who_takes_over_dies_as_well(untroubled: tuple[dict[str, list[str]], int, int]) -> None:
+    answers, steps, _ = untroubled
+    stride = int(os.environ.get("CRASH_STRIDE", "37"))
+    for first in range(0, steps, stride):
+        for second in range(first % 7, steps, stride):
+            caller, outside = tell(dies_at_step(first), dies_at_step(second))
+            try:
+                check_promises(caller, outside, answers)
+            except AssertionError as error:
+                raise AssertionError(f"killed at step {first} and the next one at {second}: {error}") from error
