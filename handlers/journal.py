@@ -55,11 +55,11 @@ class Needs(Protocol):
         """An event is about to be fed."""
         ...
 
-    def lead(self, asked_at: float, since: int, *, sure: bool) -> None:
+    def lead(self, asked_at: float, since: int, *, sure: bool, taken_over: bool) -> None:
         """The store's reply to what was sent at `asked_at`, in seconds of the loop's clock, names us as the owner.
 
         If the lease was not ours until now, or that is in doubt, we lead from the event `since` on. `sure`: nobody can have led between
-        this command and its reply, which a lost reply leaves open.
+        this command and its reply, which a lost reply leaves open. `taken_over`: what is outstanding may have been another's before.
         """
         ...
 
@@ -294,7 +294,7 @@ class Journal(Record):
         self.length = before + len(events)
         if events:
             self.tail = uid_of(events[-1])
-        self._note(reply, asked_at, self.length if reply.status == "again" else before, sure=reply.status == "ok")
+        self._note(reply, asked_at, self.length if reply.status == "again" else before, command)
         self._restore = False
         if self.run is not None and self.run.failure is None:
             self._watched = self._needs.watch(self.run)
@@ -312,14 +312,15 @@ class Journal(Record):
         self.length += len(events)
         if events:
             self.tail = uid_of(events[-1])
-        self._note(reply, asked_at, reply.length, sure=not events)
+        self._note(reply, asked_at, reply.length, command)
         await self.extend(joined[len(events) :])
         self._restore = True
         return bool(events)
 
-    def _note(self, reply: Reply, asked_at: float, since: int, *, sure: bool) -> None:
+    def _note(self, reply: Reply, asked_at: float, since: int, command: Append | Restart) -> None:
         self.mine, self.owner, self.attempts = reply.mine, reply.owner, reply.attempts
         if reply.mine:
-            self._needs.lead(asked_at, since, sure=sure)
+            sure = reply.status == "ok" or not command.events
+            self._needs.lead(asked_at, since, sure=sure, taken_over=reply.attempts > 0 or not command.events)
         else:
             self._needs.step_down()

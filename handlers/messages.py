@@ -176,10 +176,7 @@ class Posted(Message, frozen=True):
 
 
 class Free(Message, frozen=True):
-    """The messenger is free for what comes next; `doing` was under way, and is `done` or was not begun."""
-
-    doing: str
-    done: bool = True
+    """The messenger is free for what comes next."""
 
 
 class Again(Message, frozen=True):

@@ -7,7 +7,6 @@ Placeholders are no part of it and nowhere on record: who takes a session over l
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 AGAIN_SECONDS = (0.5, 30.0)
 """How long until something is posted again that a messenger has failed at: at first, and at most."""
 
-POST, EXPECT, GIVE_UP = "post ", "expect ", "give up "
+FREE = Free()
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -44,20 +43,25 @@ class Placeholder(NamedTuple):
 class Outbox:
     """The deliveries and placeholders of one handler, in a session whose channel pushes.
 
+    Attributes:
+        suspicious: another node, or a former life of this one, has led before us, and may have left placeholders.
+
     `_led_from`: the first event of the generation (by index) from which on we have led without a break. `_until`: when our lease runs
-    out if it is not renewed, in seconds of the loop's clock; None: we do not lead. `_doing` names what is under way.
+    out if it is not renewed, in seconds of the loop's clock; None: we do not lead. `_posting`: the key of what is being posted.
     """
 
-    __slots__ = ("_doing", "_house", "_led_from", "_reported", "_shown", "_task", "_until")
+    __slots__ = ("_house", "_led_from", "_posting", "_reported", "_shown", "_task", "_timer", "_until", "suspicious")
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._task: asyncio.Task[None] | None = None
-        self._doing = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._posting = ""
         self._led_from = 0
         self._until: float | None = None
         self._shown: dict[str, Placeholder] = {}
         self._reported = False
+        self.suspicious = False
 
     def __bool__(self) -> bool:
         """Whether something is under way."""
@@ -65,11 +69,12 @@ class Outbox:
 
     # -- who leads -------------------------------------------------------------------------------------------------------------------------
 
-    def lead(self, asked_at: float, since: int, *, sure: bool) -> None:
+    def lead(self, asked_at: float, since: int, *, sure: bool, taken_over: bool) -> None:
         """See `handlers.journal.Needs`."""
         if not sure or self._until is None or self.in_doubt:
             self.step_down()
             self._led_from = since
+            self.suspicious = self.suspicious or taken_over
         self._led_from = min(self._led_from, since)  # a new generation is all ours
         self._until = asked_at + LEASE_MS / 1000
 
@@ -89,6 +94,9 @@ class Outbox:
 
     def owes(self, run: Run) -> bool:
         """Whether something has to be posted, or a placeholder to go."""
+        if self.suspicious:
+            self.suspicious = False
+            self._look_back(run)
         return bool(run.unsent) or (bool(self._shown) and self._in_vain(run) is not None)
 
     def foresee(self, run: Run) -> None:
@@ -97,17 +105,11 @@ class Outbox:
         if turn is not None:
             self._suspect(run, turn)
 
-    def look_back(self, run: Run) -> None:
-        """Somebody else may have led before us: a placeholder may stand wherever a turn has ended without a word."""
-        for turn in run.turns.last.values():
-            if turn.consumed and turn.end == turn.start and turn.state != "kept":
-                self._suspect(run, turn)
-
     def start(self, run: Run, handler: AsyncioActor, held: set[str]) -> None:
         """Begin what is next, if we lead and nothing is under way; `held` are the keys of the posts whose receipts wait to be recorded."""
         first = run.unsent[0] if run.unsent else None
         key = "" if first is None else key_of(run, first)
-        if self._doing.startswith(POST) and self._doing != POST + key:
+        if self._posting not in ("", key):
             self.stop()  # another node has recorded its receipt
         if self._task is not None or self._until is None or not (first is not None or run.calls or self._shown):
             return
@@ -115,37 +117,25 @@ class Outbox:
         if messenger is None:
             self._report(run)
         elif (vain := self._in_vain(run)) is not None:
-            self._begin(GIVE_UP + vain.expected.key, partial(messenger.give_up, vain.expected, failed=False, look=not vain.ours), handler)
+            self._begin("", self._give_up(messenger, vain, handler), handler)
         elif first is not None:
             if key not in held:
-                self._doing = POST + key
-                self._task = asyncio.create_task(self._post(messenger, run, first, handler))
+                self._begin(key, self._post(messenger, run, first, handler), handler)
         elif (turn := _worked_on(run)) is not None:
             expected = _expected(run, turn)
-            known = self._shown.setdefault(expected.key, Placeholder(expected, ours=False))
-            if not known.ours:
+            if not self._shown.setdefault(expected.key, Placeholder(expected, ours=False)).ours:
                 look = turn.number - run.opened.base < self._led_from
-                self._begin(EXPECT + expected.key, partial(messenger.expect, expected, look=look), handler)
+                self._begin("", self._expect(messenger, expected, handler, look=look), handler)
 
     def posted(self, posted: Posted) -> None:
         """Something was posted: it stands where the placeholder of the turn that it answers stood."""
-        self.free(POST + posted.key)
+        if self._posting == posted.key:
+            self.stop()
         if self._shown:
             self._shown = {key: each for key, each in self._shown.items() if each.expected.turn != posted.turn}
 
-    def free(self, doing: str, *, done: bool = True) -> None:
-        """What was under way is over, or has not even been begun for want of a lease."""
-        if doing != self._doing:
-            return
-        self._task, self._doing = None, ""
-        if done and doing.startswith(GIVE_UP):
-            del self._shown[doing.removeprefix(GIVE_UP)]
-        elif done and doing.startswith(EXPECT):
-            key = doing.removeprefix(EXPECT)
-            self._shown[key] = self._shown[key]._replace(ours=True)
-
     def forget(self) -> None:
-        """All that was known belongs to another life of the session, or is another node's business."""
+        """Nothing is outstanding any more, or it is another node's business."""
         self.stop()
         self._shown = {}
 
@@ -153,7 +143,10 @@ class Outbox:
         """Whatever is under way is not to go on."""
         if self._task is not None:
             self._task.cancel()
-        self._task, self._doing = None, ""
+        self._task, self._posting = None, ""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def speaking(self, run: Run, begin: Callable[[], Emit]) -> Callable[[], Emit]:
         """How an effect of the run emits its words: as `begin` says, and to where the placeholder of its turn stands."""
@@ -178,19 +171,19 @@ class Outbox:
 
     # -- doing it --------------------------------------------------------------------------------------------------------------------------
 
-    def _begin(self, doing: str, show: Callable[[], Coroutine[Any, Any, None]], handler: AsyncioActor) -> None:
-        self._doing = doing
-        self._task = asyncio.create_task(self._show(doing, show, handler))
+    def _begin(self, posting: str, work: Coroutine[Any, Any, None], handler: AsyncioActor) -> None:
+        self._posting = posting
+        self._task = asyncio.create_task(work)
+        self._watch(handler)
 
-    async def _show(self, doing: str, show: Callable[[], Coroutine[Any, Any, None]], handler: AsyncioActor) -> None:
+    def _watch(self, handler: AsyncioActor) -> None:
+        """Stop what is under way when the lease runs out, however long the store takes to tell."""
+        assert self._until is not None
         if self.in_doubt:
-            handler.deliver(Free(doing, done=False))
-            return
-        try:
-            await show()
-        except Exception:
-            logger.exception("a messenger failed to %s", doing)
-        handler.deliver(Free(doing))
+            self.stop()
+            handler.deliver(FREE)
+        else:
+            self._timer = asyncio.get_running_loop().call_at(self._until, self._watch, handler)
 
     async def _post(self, messenger: Messenger, run: Run, unsent: Unsent, handler: AsyncioActor) -> None:
         """Post an output until that has come to a receipt."""
@@ -199,13 +192,12 @@ class Outbox:
             each.expected.turn == unsent.turn and not each.ours for each in self._shown.values()
         )
         for attempt in count():
-            if self.in_doubt:
-                handler.deliver(Free(POST + delivery.key, done=False))
+            if self.in_doubt:  # this process has stood still: the timer comes later
                 return
             try:
                 receipt = await messenger.post(delivery, look=look)
             except Exception:
-                logger.exception("a messenger failed to post %s; it will be tried again", delivery.key)
+                logger.exception("a messenger has failed to post %s; it will be asked again", delivery.key)
                 look = True
                 await asyncio.sleep(min(AGAIN_SECONDS[0] * 2.0 ** min(attempt, 60), AGAIN_SECONDS[1]))
             else:
@@ -213,7 +205,31 @@ class Outbox:
                 handler.deliver(Posted(delivery.key, unsent.number, unsent.turn if unsent.answers else "", receipt))
                 return
 
+    async def _expect(self, messenger: Messenger, expected: Expected, handler: AsyncioActor, *, look: bool) -> None:
+        if not self.in_doubt:
+            await messenger.expect(expected, look=look)
+            self._shown[expected.key] = Placeholder(expected, ours=True)
+            self._done(handler)
+
+    async def _give_up(self, messenger: Messenger, placeholder: Placeholder, handler: AsyncioActor) -> None:
+        if not self.in_doubt:
+            await messenger.give_up(placeholder.expected, failed=False, look=not placeholder.ours)
+            del self._shown[placeholder.expected.key]
+            self._done(handler)
+
+    def _done(self, handler: AsyncioActor) -> None:
+        self._task = None
+        self.stop()
+        handler.deliver(FREE)
+
     # -- placeholders ----------------------------------------------------------------------------------------------------------------------
+
+    def _look_back(self, run: Run) -> None:
+        """A placeholder may stand for every turn that has said nothing."""
+        for turn in run.turns.last.values():
+            end = run.turns.count if turn.end is None else turn.end
+            if turn.consumed and end <= turn.start and turn.state != "kept":
+                self._suspect(run, turn)
 
     def _suspect(self, run: Run, turn: Turn) -> None:
         expected = _expected(run, turn)
@@ -225,7 +241,8 @@ class Outbox:
             turn = run.turns.last.get(each.expected.turn)
             if turn is None or each.expected.place.gen != run.opened.gen:
                 return each
-            if turn.end is not None and not any(unsent.answers and unsent.turn == turn.id for unsent in run.unsent):
+            over = turn.end is not None or run.restart is not None
+            if over and not any(unsent.answers and unsent.turn == turn.id for unsent in run.unsent):
                 return each
         return None
 

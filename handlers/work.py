@@ -9,7 +9,7 @@ from handlers import errands
 from handlers.actors import AsyncioActor
 from handlers.effects import Outcome
 from handlers.house import House
-from handlers.messages import Done, Free, Message, Notified, Posted
+from handlers.messages import Done, Message, Notified, Posted
 from handlers.outbox import Outbox
 from workflows.run import Open, Run
 from workflows.steps import CallStep, CancelStep, StartStep, StatusStep
@@ -45,7 +45,7 @@ class Work:
 
     def lease(self, run: Run) -> bool:
         """See `Needs`."""
-        if (outbox := self._outbox_of(run)) is not None and outbox.owes(run):
+        if self.owes_words(run):
             return True
         if run.failure is not None:
             return False
@@ -64,15 +64,19 @@ class Work:
         if (outbox := self._outbox_of(run)) is not None:
             outbox.foresee(run)
 
-    def lead(self, asked_at: float, since: int, *, sure: bool) -> None:
+    def lead(self, asked_at: float, since: int, *, sure: bool, taken_over: bool) -> None:
         """See `Needs`."""
         if self._outbox is not None:
-            self._outbox.lead(asked_at, since, sure=sure)
+            self._outbox.lead(asked_at, since, sure=sure, taken_over=taken_over)
 
     def step_down(self) -> None:
         """See `Needs`."""
         if self._outbox is not None:
             self._outbox.step_down()
+
+    def owes_words(self, run: Run) -> bool:
+        """Whether something that it said has to be sent, or a placeholder has to go."""
+        return (outbox := self._outbox_of(run)) is not None and outbox.owes(run)
 
     def owes_notice(self, run: Run) -> bool:
         """Whether it is an errand that has ended and whose parent cares."""
@@ -97,9 +101,9 @@ class Work:
             outbox.start(run, handler, {posted.key for posted in self.held if isinstance(posted, Posted)})
 
     def look_back(self, run: Run) -> None:
-        """Another node, or a former life of this one, had the session before."""
+        """A former life of this node may have had the session before."""
         if (outbox := self._outbox_of(run)) is not None:
-            outbox.look_back(run)
+            outbox.suspicious = True
 
     def leave(self) -> None:
         """Another node leads, or nothing is outstanding."""
@@ -115,11 +119,6 @@ class Work:
         """An output was posted."""
         if self._outbox is not None:
             self._outbox.posted(posted)
-
-    def free(self, free: Free) -> None:
-        """A messenger has nothing to do for this session."""
-        if self._outbox is not None:
-            self._outbox.free(free.doing, done=free.done)
 
     def ask_for_notice(self) -> None:
         """The parent starts this errand once more: it may have lost the notice, or a life in which it called it off."""
@@ -151,7 +150,7 @@ class Work:
             self._life = lives
             self.cancel()
             self.notice, self.asked = "owed", False
-            self.held = tuple([message for message in self.held if not isinstance(message, Done)])  # what was posted tells by its key
+            self.held = tuple([message for message in self.held if not isinstance(message, Done)])
         if self._running:
             calls = {} if run is None else run.calls
             gen = 0 if run is None else run.opened.gen
@@ -167,7 +166,8 @@ class Work:
         if self._notice is not None:
             self._notice.cancel()
             self._notice = None
-        self.leave()
+        if self._outbox is not None:
+            self._outbox.stop()
 
     def _outbox_of(self, run: Run) -> Outbox | None:
         if self._outbox is None and run.turns.outgoing is not None:

@@ -152,7 +152,7 @@ def _owed(run: Run, tail: bytes, due: dict[tuple[int, str], Alarm], now: int) ->
         wanted[gen, WATCH] = due.get((gen, WATCH), Alarm(gen, WATCH, now))
     lost = tuple(alarm for key, alarm in wanted.items() if key not in due or due[key].at > max(alarm.at, now) + LATE_MS)
     kind: Kind
-    if run.calls or run.restart is not None:
+    if run.calls or run.restart is not None or run.unsent:
         kind = "lost work"
     elif lost:
         kind = "lost alarms"

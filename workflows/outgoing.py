@@ -47,18 +47,15 @@ class Outgoing:
             self._asked = step
             self.unsent[-1].prompt = prompt
 
-    def receive(self, number: tuple[int, int], position: int, *, strict: bool) -> str:
+    def receive(self, number: tuple[int, int], position: int) -> str:
         """The event at that position is the receipt of an output; gives why that cannot be, empty if it can.
 
-        Code whose words were changed may say less there than was sent, or more, unless it has to be `strict`; what it says before has been
-        superseded.
+        Words may be changed: that this code says nothing there is no error, and what it says before has been superseded.
         """
         if number <= self._last:
             return "that has one, or belongs to another generation"
         if number[0] >= position:
             return "that was not said yet"
-        if strict and (not self.unsent or self.unsent[0].number != number):
-            return "that is not the next one to be sent"
         self._last = number
         while self.unsent and self.unsent[0].number <= number:
             del self.unsent[0]

@@ -237,7 +237,7 @@ class Run(Conversation):
     def _receive(self, sent: Sent) -> None:
         outgoing = self.turns.outgoing
         if outgoing is not None and not (sent.receipt.get(APOLOGY) and self.failure is None):
-            problem = outgoing.receive(sent.output, self._position, strict=self.strict)
+            problem = outgoing.receive(sent.output, self._position)
             if problem:
                 raise NondeterminismError(self._position, f"{describe(sent)}, {problem}", self.wanted())
 

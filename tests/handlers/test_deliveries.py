@@ -360,7 +360,7 @@ def test_a_messenger_that_raises_is_asked_again_and_looks(office, caplog):
     office.town.wait(60.0)
     assert [look for _, _, look in messenger.calls[1:]] == [False, True, True, True]
     assert office.said[1:] == ["You said hello."]
-    assert "will be tried again" in caplog.text
+    assert "it will be asked again" in caplog.text
 
 
 def test_a_channel_that_is_not_there_is_reported_and_what_waits_is_sent_when_it_is(office, caplog):

@@ -28,6 +28,7 @@ def check(play: "Simulation") -> None:
     for caller in play.callers:
         _check_caller(play, caller, play.town.events(caller.session) if play.lossy else written[caller.session])
     _check_calls(play)
+    play.witness.posts.check_rest()
 
 
 def _check_rest(play: "Simulation") -> None:

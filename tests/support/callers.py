@@ -13,6 +13,7 @@ from handlers.history import partition_of
 from handlers.journal import TAKE_OVERS
 from handlers.messages import Collect, Inbound, Message
 from handlers.reply import ReplyTo
+from workflows.outgoing import PUSHES
 from workflows.turns import Answer
 
 if TYPE_CHECKING:
@@ -38,14 +39,18 @@ class Caller:
     """One caller: what was said by which id, and what was answered.
 
     `connection`: the one by which they speak, on a channel where a session outlives them. `reopens`: a word after the end begins anew.
+    `pushes`: what is said to them is posted.
     """
 
-    def __init__(self, play: "Simulation", session: str, *, reopens: bool, connection: int | None, daring: bool) -> None:
+    def __init__(
+        self, play: "Simulation", session: str, *, reopens: bool, connection: int | None, daring: bool, pushes: bool = False
+    ) -> None:
         self.play = play
         self.session = session
         self.reopens = reopens
         self.connection = connection
         self.daring = daring
+        self.pushes = pushes
         self.inputs: dict[str, Inbound] = {}
         self.answers: dict[str, Answer] = {}
 
@@ -94,7 +99,7 @@ class Caller:
         if self.connection is not None:
             facts["via"] = self.connection
             payload |= facts if text else {}
-        begin = opening(butler, facts=facts) if self.reopens or not text else None
+        begin = opening(butler, facts=facts | {PUSHES: True} if self.pushes else facts) if self.reopens or not text else None
         type_ = "said" if text else ""
         self.inputs[id_] = Inbound(self.session, id_, type_, payload, begin, fresh=not text, reopens=self.reopens and bool(text))
         self.answers[id_] = await self._insist(self.inputs[id_])

@@ -1,6 +1,6 @@
 """Callers, two or three nodes, and everything that can go wrong: the seed decides what, when and how often.
 
-`make simulation SEED=…` plays one seed and tells what happened in it.
+`make simulation SEED=…` plays one seed and tells what happened in it; with `PUSHES=1`, in a world where what is said is posted on a wall.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from support.butler import WORKFLOWS
 from support.callers import Caller, resolve
 from support.house import Node, Town
 from support.virtual_time import Stuck
+from support.wall import WallMessenger
 from support.witness import WatchedLine, Witness
 
 from handlers.errors import StoreError
@@ -53,8 +54,9 @@ class WatchedTown(Town):
 class Simulation:
     """One seed's world. `run` plays it, and raises what was broken."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, pushes: bool = False) -> None:
         self.rng = rng = Random(seed)
+        self.pushes = pushes
         self.lossy = rng.random() < 0.4
         self.daring = not self.lossy and rng.random() < 0.1
         self.witness = Witness(WORKFLOWS, lossy=self.lossy)
@@ -79,19 +81,38 @@ class Simulation:
             reopens=style != "plain",
             connection=1 if style == "connected" else None,
             daring=self.daring and not number,
+            pushes=self.pushes,
         )
 
     def _node(self) -> Node:
         """A process begins."""
         self._boots += 1
         holder: list[Node] = []
+        messengers = {"web": self._messenger(f"n.{self._boots}")} if self.pushes else {}
         node = self.town.node(
-            f"n.{self._boots}", bodies={"consult": partial(self._consult, holder), "explode": partial(self._explode, holder)}
+            f"n.{self._boots}",
+            bodies={"consult": partial(self._consult, holder), "explode": partial(self._explode, holder)},
+            messengers=messengers,
         )
         holder.append(node)
         self.waiting[node] = []
         node.line.delay, node.line.mishap, node.line.late = self._delay, self._mishap, lambda: self.rng.choice([0.05, 0.5, 8.0])
         return node
+
+    def _messenger(self, name: str) -> WallMessenger:
+        """A process's way to where things are posted; that has its own troubles."""
+        messenger = WallMessenger(self.witness.posts.wall, self.world, name)
+        messenger.delay, messenger.mishap, messenger.busy = self._delay, self._mishap_at_wall, self._busy
+        messenger.begin = partial(self.witness.posts.leave, name)
+        return messenger
+
+    def _mishap_at_wall(self) -> Any:
+        if self._calm or self.rng.random() >= self._severity:
+            return ""
+        return self.rng.choice(["call lost", "reply lost"])
+
+    def _busy(self) -> float:
+        return 0.0 if self._calm or self.rng.random() < 0.8 else self.rng.choice([0.3, 2.0, 9.0])
 
     # -- effects ---------------------------------------------------------------------------------------------------------------------------
 
@@ -162,6 +183,7 @@ class Simulation:
                 node.line.down = False
             case "clock":
                 self.world.skew += rng.uniform(-2.0, 4.0)
+                self.witness.posts.clock_was_set = True
             case "effects":
                 self.seconds = rng.choice([0.0, 0.3, 1.0, 4.0])
             case "drain":
@@ -173,6 +195,7 @@ class Simulation:
                 self.world.freeze(node.process)
                 await asyncio.sleep(rng.choice([0.5, 3.0, 9.0]))
                 self.world.thaw(node.process)
+                self.witness.posts.thawed[node.name] = self.world.time
             case "failover":
                 backup = self.town.backup()
                 await asyncio.sleep(rng.choice([0.02, 0.1, 0.5, 3.0]))
@@ -270,27 +293,28 @@ class BrokenPromise(AssertionError):
     """A promise was broken; the text says by which seed, and how to see it again."""
 
 
-def play(seed: int, tell: Callable[[str], None] | None = None) -> Simulation:
-    """Play one seed; `tell` gets what happens in it, line by line. Raises `BrokenPromise`."""
-    simulation = Simulation(seed)
+def play(seed: int, tell: Callable[[str], None] | None = None, *, pushes: bool = False) -> Simulation:
+    """Play one seed; `pushes`: what is said is posted. `tell` gets what happens in it, line by line. Raises `BrokenPromise`."""
+    simulation = Simulation(seed, pushes=pushes)
+    how = f"`make simulation SEED={seed}{' PUSHES=1' if pushes else ''}`"
     if tell is not None:
         simulation.witness.tell = lambda session, what: tell(f"{simulation.world.time:9.3f} s  {session}: {what}")
     try:
         simulation.run()
     except Exception as error:
-        raise BrokenPromise(f"seed {seed}: {error!r}. See it with `make simulation SEED={seed}`.") from error
+        raise BrokenPromise(f"seed {seed}: {error!r}. See it with {how}.") from error
     if simulation.witness.broken:
-        raise BrokenPromise(f"seed {seed}: {simulation.witness.broken[0]}. See it with `make simulation SEED={seed}`.")
+        raise BrokenPromise(f"seed {seed}: {simulation.witness.broken[0]}. See it with {how}.")
     return simulation
 
 
-def play_all(first: int, count: int) -> None:
+def play_all(first: int, count: int, *, pushes: bool = False) -> None:
     """Play seeds one after the other. Raises `BrokenPromise`."""
     for seed in range(first, first + count):
-        play(seed)
+        play(seed, pushes=pushes)
 
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    play(int(sys.argv[1]), tell=lambda line: sys.stdout.write(f"{line}\n"))
+    play(int(sys.argv[1]), tell=lambda line: sys.stdout.write(f"{line}\n"), pushes=len(sys.argv) > 2)
     sys.stdout.write("All promises hold.\n")

@@ -20,6 +20,10 @@ class Post(NamedTuple):
     delivery: Delivery
     by: str
 
+    @property
+    def text(self) -> str:
+        return self.delivery.output.text  # type: ignore[union-attr]  # nothing else is said here
+
 
 class Wall:
     """What people see. `posts`: all that was posted, in order; `placeholders`: those that hang there, by key. `looks` are counted."""
@@ -29,10 +33,11 @@ class Wall:
         self.placeholders: dict[str, Expected] = {}
         self.looks = 0
         self.watch: Callable[[Post], None] = lambda post: None
+        self.watch_placeholder: Callable[[Expected, str], None] = lambda expected, by: None
 
     def texts(self, session: str) -> list[str]:
         """What was posted of a session."""
-        return [post.delivery.output.text for post in self.posts if post.delivery.place.session == session]
+        return [post.text for post in self.posts if post.delivery.place.session == session]
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The receipt of what hangs there by a key."""
@@ -47,9 +52,9 @@ class Wall:
         self.watch(post)
         return {"ts": len(self.posts) - 1}
 
-    def expect(self, expected: Expected) -> None:
-        assert expected.key not in self.placeholders, f"a second placeholder for {expected.key}"
+    def expect(self, expected: Expected, by: str) -> None:
         self.placeholders[expected.key] = expected
+        self.watch_placeholder(expected, by)
 
     def give_up(self, expected: Expected) -> None:
         self.placeholders.pop(expected.key, None)
@@ -91,7 +96,7 @@ class WallMessenger:
             try:
                 if look and await self._carry(lambda: expected.key in self.wall.placeholders):
                     return
-                await self._carry(lambda: self.wall.expect(expected))
+                await self._carry(lambda: self.wall.expect(expected, self.name))
             except TimeoutError:
                 look = True
             else:
@@ -114,12 +119,17 @@ class WallMessenger:
         """Bring a call to the wall, which it reaches even if whoever called is no more, and its reply back."""
         fault = self.mishap()
         there: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        way = None
         if fault != "call lost":
-            self._network.call(self._network.call_later, self.delay(), lambda: _resolve(there, act()))
-        if fault:
-            await asyncio.sleep(TIMEOUT_SECONDS)
-            raise TimeoutError
-        reply = await there
+            way = self._network.call(self._network.call_later, self.delay(), lambda: _resolve(there, act()))
+        try:
+            if fault:
+                await asyncio.sleep(TIMEOUT_SECONDS)
+                raise TimeoutError
+            reply = await there
+        finally:
+            if way is not None:
+                way.cancel()  # it hangs up; a process that is killed does not
         await asyncio.sleep(self.delay())
         return reply
 

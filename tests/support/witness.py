@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import msgspec
 from support.faults import Line
 from support.house import Town
+from support.posts import Posts
 
 from handlers.errands import notice_id
 from handlers.history import LEASE_MS, Append, Overdue, Renewal, Reply, Restart, partition_of
 from handlers.journal import TAKE_OVERS
 from handlers.memory_history import Partition
-from workflows.events import Heard, Left, Memo, Opened, decode, describe, uid_of
+from workflows.events import Heard, Left, Memo, Opened, Sent, decode, describe, uid_of
 from workflows.registry import Registry
 from workflows.run import Run
 from workflows.turns import CARRIED_IDS, CARRIED_MS, KEPT_TURNS, Answer, Said
@@ -60,6 +61,7 @@ class Witness:
         self.lives: Counter[str] = Counter()
         self.lossy = lossy
         self.town: Town
+        self.posts = Posts(self)
         self._registry = Registry(workflows)
         self._causes: dict[str, bytes] = {}
         self._connection: dict[str, str | None] = {}
@@ -145,7 +147,7 @@ class Witness:
         awaits = (
             [] if run.ended else [each for each in run.errands.values() if each.state == "running" and notice_id(each.key) not in run.turns]
         )
-        owes = bool(run.calls) or run.restart is not None
+        owes = bool(run.calls) or run.restart is not None or bool(run.unsent)
         if owes and session not in indexes.owner:
             self.blame(session, "something is owed and no index has it")
         if stored.until is not None:
@@ -182,11 +184,14 @@ class Witness:
                 self._judge_input(session, run, event)
             elif isinstance(event, Memo):
                 self._judge_memo(session, run, event)
+            elif isinstance(event, Sent):
+                self.posts.judge(run, event)
             try:
                 run.feed(event)
             except Exception as error:  # noqa: BLE001 - whatever it is: nobody can replay this history
                 self.blame(session, f"the history cannot be replayed: {error!r}")
                 return
+            self.posts.say(run)
             self._note_causes(session, run, uid_of(element))
         if run.failure is not None:
             self.blame(session, f"the workflow failed: {run.failure.text}")
@@ -200,10 +205,13 @@ class Witness:
         run = self.runs[session] = Run(session, opened, self._registry, strict=True)
         self._connection[session] = opened.facts.get("via")
         self._open[session] = {}
+        self.posts.say(run)
         self._note_causes(session, run, uid_of(element))
         if old is not None and known is not None:
             if opened.parent is not None:
                 self.blame(session, "an errand was started a second time")
+            if old.unsent:
+                self.blame(session, f"{old.unsent[0].number} was never posted: its generation is gone")
             self._compare(session, known, run, queued)
             old.close()
         return run
@@ -268,6 +276,8 @@ class Witness:
         owed = {(run.opened.gen, step) for step in run.calls}
         if run.restart is not None:
             owed.add((run.opened.gen, run.restart.id))
+        if run.unsent:
+            owed.add((run.opened.gen, f"sent {run.unsent[0].number}"))
         return owed
 
     # -- losses ----------------------------------------------------------------------------------------------------------------------------
@@ -278,6 +288,7 @@ class Witness:
         self.lives[session] += 1
         self.upsets[session] += 1
         self._leads.pop(session, None)
+        self.posts.forget(session)
         run = self.runs.pop(session, None)
         if run is not None:
             run.close()
@@ -290,6 +301,7 @@ class Witness:
             if isinstance(event, Heard) and event.type != "errand":
                 self._connection[session] = event.payload.get("via", self._connection[session])
             run.feed(event)
+            self.posts.say(run)
             self._note_causes(session, run, uid_of(element))
 
     # -- effects and answers ---------------------------------------------------------------------------------------------------------------
