@@ -72,7 +72,11 @@ class SlackBusyError(SlackError):
 
 
 class SlackTroubleError(SlackError):
-    """No answer, or none that says what became of the call: it may have been done."""
+    """No answer, or none that says what became of the call: it may have been done. `code` is Slack's own word, if it has said one."""
+
+    def __init__(self, problem: str, code: str = "") -> None:
+        super().__init__(problem)
+        self.code = code
 
 
 class SlackRefusedError(SlackError):

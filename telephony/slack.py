@@ -73,7 +73,7 @@ class Slack:
                 self._intake.prepare()
             if self._settings.slack_app_token is not None:
                 token = self._settings.slack_app_token.get_secret_value()
-                await stack.enter_async_context(listening(self._api.client, token, self._by_socket))
+                await stack.enter_async_context(listening(self._api, token, self._by_socket))
             yield
 
     # -- by HTTP ---------------------------------------------------------------------------------------------------------------------------

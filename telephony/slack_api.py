@@ -37,6 +37,7 @@ REMEDIES = {
     "not_authed": TOKEN,
     "token_expired": TOKEN,
     "token_revoked": TOKEN,
+    "internal_error": "Slack has failed at this message again and again: see its status page, and report it with the text",
     "channel_not_found": "the app cannot see this conversation: invite it there, or see whether it was deleted",
     "is_archived": "the channel is archived: bring it back, or leave it",
     "missing_scope": "the app lacks a scope: install it anew with docs/slack-manifest.yaml",
@@ -128,7 +129,7 @@ def _told(error: SlackApiError) -> SlackBusyError | SlackTroubleError | SlackRef
     if status == 429 or code in BUSY:  # noqa: PLR2004 - Too Many Requests
         return SlackBusyError(code or "ratelimited", _seconds(getattr(response, "headers", None)))
     if not code or code in TROUBLE or status >= 500:  # noqa: PLR2004 - a server's error
-        return SlackTroubleError(f"status {status} {code}".rstrip())
+        return SlackTroubleError(f"status {status} {code}".rstrip(), code)
     return SlackRefusedError(code, remedy(code))
 
 

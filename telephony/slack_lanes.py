@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from telephony.errors import SlackBusyError, SlackTroubleError
+from telephony.errors import SlackBusyError, SlackRefusedError, SlackTroubleError
+from telephony.slack_api import remedy
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,9 @@ BACKOFF = (0.5, 30.0)
 
 TOLD_AT = (1, 10)
 """After how many failures in a row the log is told."""
+
+MOST_ANSWERED = 30
+"""How often Slack may answer that it has failed itself, until that is taken for its last word: a quarter of an hour."""
 
 T = TypeVar("T")
 
@@ -47,9 +51,13 @@ class Lanes:
             if users > 1:
                 self._lanes[channel] = (lock, users - 1)
 
-    async def patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Wait out what passes: as long as Slack asks for, or longer each time. Raises `SlackRefusedError`."""
-        pause, tries = BACKOFF[0], 0
+    async def patiently(self, attempt: Callable[[], Awaitable[T]], most: int | None = None) -> T:
+        """Wait out what passes: as long as Slack asks for, or longer each time; at most `most` failures, if that is given.
+
+        Raises `SlackRefusedError`, also when Slack answers with nothing but errors of its own: others wait behind this. Raises
+        `SlackTroubleError` after too many failures.
+        """
+        pause, tries, answered = BACKOFF[0], 0, 0
         while True:
             try:
                 done = await attempt()
@@ -58,6 +66,11 @@ class Lanes:
                 await self.sleep(max(error.seconds, BACKOFF[0]))
             except SlackTroubleError as error:
                 tries += 1
+                answered += bool(error.code)
+                if answered == MOST_ANSWERED:
+                    raise SlackRefusedError(error.code, remedy(error.code)) from None
+                if tries == most:
+                    raise
                 if tries in TOLD_AT:
                     logger.warning("Slack does not answer, and is asked again until it does (SLACK_API_URL, its status page): %s", error)
                 await self.sleep(pause)

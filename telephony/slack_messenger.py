@@ -34,6 +34,15 @@ EVENT = "switchboard"
 SPEAK_SECONDS = 1.5
 """Between two updates by partial words, of all sessions together: Slack takes about 50 updates a minute, and answers need some."""
 
+FRESH_SECONDS, UPDATE_SECONDS = 1.0, 2.0
+"""How long after words have come they may be shown, and how long that may take: less, together, than is left of a lease."""
+
+SILENT_SECONDS = 5.0
+"""After how long without a word nobody looks for more."""
+
+FEW = 5
+"""How often is tried what nobody would miss."""
+
 PAGE = 200
 MOST_PAGES = 20
 """Of a conversation, when a message is looked for: 4,000 messages since the turn began."""
@@ -80,7 +89,7 @@ class SlackMessenger:
         self._declined = declined
         self._lanes = Lanes(sleep)
         self._standing: dict[str, str] = {}
-        self._spoken: dict[str, str] = {}
+        self._spoken: dict[str, tuple[str, float]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._speak_at = 0.0
 
@@ -139,29 +148,31 @@ class SlackMessenger:
     def speak(self, expected: Expected, text: str) -> None:
         """See `Messenger`. What comes while an update is awaited goes out with the next."""
         key = _key_of_placeholder(expected.place, expected.turn)
+        loop = asyncio.get_running_loop()
         begun = key in self._spoken
         if begun or self._standing.get(key):
-            self._spoken[key] = text
+            self._spoken[key] = (text, loop.time())
         if not begun and key in self._spoken:
-            task = asyncio.get_running_loop().create_task(self._speak(Spot.of(expected.place, expected.turn), key))
+            task = loop.create_task(self._speak(Spot.of(expected.place, expected.turn), key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def replace(self, channel: str, ts: str, look: Look, key: str) -> None:
-        """Make another message of one that is there; raises `SlackRefusedError`."""
+        """Make another message of one that is there. It is tried a few times; raises `SlackError`."""
         spot = Spot(channel, None, "0")
         async with self._lanes.one(channel):
-            await self._lanes.patiently(lambda: self._update(spot, ts, look, key))
+            await self._lanes.patiently(lambda: self._update(spot, ts, look, key), FEW)
 
     async def whisper(self, channel: str, thread: str | None, user: str, text: str) -> None:
-        """Tell one person something that the others do not see; raises `SlackRefusedError`."""
+        """Tell one person something that the others do not see. It is tried a few times; raises `SlackError`."""
         async with self._lanes.one(channel):
             await self._lanes.patiently(
                 lambda: self._api.call(
                     lambda client: client.chat_postEphemeral(
                         channel=channel, user=user, thread_ts=thread, text=escape(text), parse="none", link_names=False
                     )
-                )
+                ),
+                FEW,
             )
 
     def _stand(self, placeholder: str, ts: str) -> None:
@@ -274,24 +285,33 @@ class SlackMessenger:
     # -- words that are still coming -------------------------------------------------------------------------------------------------------
 
     async def _speak(self, spot: Spot, key: str) -> None:
-        """Update the placeholder by the words so far, until the answer takes its place."""
+        """Update the placeholder by the words so far, until the answer takes its place, or no more words come.
+
+        Only words that have just come are shown: who said them led the session then, and has not lost it since. Others might stand in the
+        place of the answer that whoever leads now has posted.
+        """
         loop = asyncio.get_running_loop()
         shown = ""
-        while (text := self._spoken.get(key)) is not None and self._standing.get(key):
-            if text == shown or loop.time() < self._speak_at:
-                await asyncio.sleep(max(self._speak_at - loop.time(), SPEAK_SECONDS / 10))
+        while (spoken := self._spoken.get(key)) is not None and self._standing.get(key):
+            text, at = spoken
+            if loop.time() - at > SILENT_SECONDS:
+                break
+            if text == shown or loop.time() < self._speak_at or loop.time() - at > FRESH_SECONDS:
+                await asyncio.sleep(max(min(self._speak_at - loop.time(), FRESH_SECONDS), SPEAK_SECONDS / 10))
                 continue
             self._speak_at = loop.time() + SPEAK_SECONDS
             async with self._lanes.one(spot.channel):
+                text, at = self._spoken.get(key, ("", 0.0))
                 standing = self._standing.get(key)
-                if not standing or key not in self._spoken:
-                    break
-                shown = self._spoken[key]
+                if not standing or loop.time() - at > FRESH_SECONDS:
+                    continue
+                shown = text
                 try:
-                    await self._update(spot, standing, Look(beginning(shown)), key)
+                    async with asyncio.timeout(UPDATE_SECONDS):
+                        await self._update(spot, standing, Look(beginning(text)), key)
                 except SlackBusyError as error:
                     self._speak_at = loop.time() + error.seconds
-                except SlackError:
+                except (SlackError, TimeoutError):
                     break  # the answer will come whole
         self._spoken.pop(key, None)
 

@@ -15,21 +15,24 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
-from slack_sdk.web.async_client import AsyncWebClient
 
 from handlers.errors import HandlerError
-from telephony.errors import SlackError
+from telephony.errors import SlackError, SlackRefusedError
+from telephony.slack_api import SlackApi
 
 logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 10.0
+"""Between two tries to open the first connection; the client sees to the later ones."""
 
 Take = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
 """Takes a payload of a kind and gives what is said with the acknowledgement; raises when Slack has to send it again."""
 
 
 @asynccontextmanager
-async def listening(web: AsyncWebClient, app_token: str, take: Take) -> AsyncGenerator[None]:
+async def listening(api: SlackApi, app_token: str, take: Take) -> AsyncGenerator[None]:
     """Listen until this is left."""
-    client = SocketModeClient(app_token, logger, web)
+    client = SocketModeClient(app_token, logger, api.client)
 
     async def listen(_: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
         try:
@@ -40,7 +43,7 @@ async def listening(web: AsyncWebClient, app_token: str, take: Take) -> AsyncGen
         await client.send_socket_mode_response(SocketModeResponse(request.envelope_id, words))
 
     client.socket_mode_request_listeners.append(listen)
-    connecting = asyncio.create_task(client.connect())  # type: ignore[no-untyped-call]
+    connecting = asyncio.create_task(_connect(client, api, app_token))
     try:
         yield
     finally:
@@ -48,3 +51,21 @@ async def listening(web: AsyncWebClient, app_token: str, take: Take) -> AsyncGen
         await client.close()  # type: ignore[no-untyped-call]
         tasks = [each for each in (connecting, client.message_processor, client.current_session_monitor, client.message_receiver) if each]
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _connect(client: SocketModeClient, api: SlackApi, app_token: str) -> None:
+    """Open the first connection, however long that takes; what is wrong with the token is told with the remedy."""
+    while True:
+        try:
+            opened = await api.call(lambda web: web.apps_connections_open(app_token=app_token))
+            client.wss_uri = str(opened["url"])
+            break
+        except SlackRefusedError as error:
+            words = (
+                "Socket Mode: Slack refuses SLACK_APP_TOKEN (%s). Set one with the scope connections:write, of an app with Socket Mode on."
+            )
+            logger.error(words, error.code)  # noqa: TRY400 - a traceback would say nothing more
+        except (SlackError, KeyError) as error:
+            logger.warning("Socket Mode: no connection yet: %s", error)
+        await asyncio.sleep(AGAIN_SECONDS)
+    await client.connect()  # type: ignore[no-untyped-call]

@@ -12,6 +12,10 @@ MOST_UPDATE = 4_000
 MOST_SECTION = 3_000
 MOST_BLOCKS = 50
 MOST_BLOCK_TEXT = 13_000
+MOST_BUTTONS = 25
+MOST_LABEL = 75
+MOST_VALUE = 2_000
+MOST_ID = 255
 
 Json = dict[str, Any]
 
@@ -23,18 +27,33 @@ def problem(args: Json, most: int) -> str:
         return "no_text"
     if len(text) > most:
         return "msg_too_long"
-    if len(blocks) > MOST_BLOCKS or len({each["block_id"] for each in blocks if "block_id" in each}) < sum(
-        "block_id" in each for each in blocks
-    ):
+    try:
+        fits = len(blocks) <= MOST_BLOCKS and all(map(_fits, blocks))
+        named = [block["block_id"] for block in blocks if "block_id" in block]
+    except (LookupError, TypeError, AttributeError):
         return "invalid_blocks"
-    for block in blocks:
-        elements = block.get("elements", ())
-        if len(block.get("text", {}).get("text", "")) > MOST_SECTION or len(elements) > 25 or len(block.get("block_id", "")) > 255:  # noqa: PLR2004 - Slack's
-            return "invalid_blocks"
-        for button in elements if block["type"] == "actions" else ():
-            if not 0 < len(button["text"]["text"]) <= 75 or len(button["value"]) > 2000:  # noqa: PLR2004 - Slack's
-                return "invalid_blocks"
+    if not fits or len(set(named)) < len(named):
+        return "invalid_blocks"
     return "msg_blocks_too_long" if sum(len(json.dumps(each)) for each in blocks) > MOST_BLOCK_TEXT else ""
+
+
+def _fits(block: Json) -> bool:
+    """Whether Slack would take a block, of the kinds that the server uses."""
+    if len(block.get("block_id", "")) > MOST_ID:
+        return False
+    match block["type"]:
+        case "section":
+            return 0 < len(block["text"]["text"]) <= MOST_SECTION
+        case "context":
+            return all(0 < len(each["text"]) <= MOST_SECTION for each in block["elements"])
+        case "actions":
+            buttons = block["elements"]
+            return 0 < len(buttons) <= MOST_BUTTONS and all(
+                0 < len(each["text"]["text"]) <= MOST_LABEL and len(each["value"]) <= MOST_VALUE and 0 < len(each["action_id"]) <= MOST_ID
+                for each in buttons
+            )
+        case _:
+            return False
 
 
 def page(messages: list[Json], args: Json) -> Json:

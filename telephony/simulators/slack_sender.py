@@ -109,13 +109,19 @@ class SlackSender:
         return status, str(json.loads(text)["text"]) if status == HTTPStatus.OK and text else text
 
     async def deliver(self, payload: Json) -> int:
-        """Post an event as Slack does: again, at most three times, while it is not taken; gives the last status."""
-        status = await self.send(payload)
-        for retry in (1, 2, 3):
-            if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                break
-            status = await self.send(payload, retry=retry)
-        return status
+        """Post an event as Slack does: again, at most three times, while it is not taken; gives the last status.
+
+        Raises `UnreachableError` when nobody is there in the end.
+        """
+        status = 0
+        for retry in range(4):
+            try:
+                status = await self.send(payload, retry=retry)
+            except UnreachableError:
+                status = 0
+            if 0 < status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                return status
+        return status or await self.send(payload, retry=3)
 
     async def post(self, path: str, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
         """Sign and post a body; gives the status and what is said. Raises `UnreachableError`."""

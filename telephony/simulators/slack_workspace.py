@@ -34,6 +34,7 @@ class SlackWorkspace:
         channels: what stands in each channel and direct message, oldest first: messages as Slack gives them.
         calls: the methods called, each with its arguments, refused ones included.
         faults: what the next calls of a method get, one after another; those of `*` are any method's.
+        mishap: is asked what all other calls get, by their method.
         pace: seconds that have to be between two posts in a channel, if the limit is to be kept.
         changed: is called with each message that was posted, updated or deleted, and which of these it was.
         sockets: the open connections of Socket Mode. `acks` are the envelopes that were acknowledged, with what was said with it.
@@ -46,6 +47,7 @@ class SlackWorkspace:
         self.channels: dict[str, list[Json]] = {GENERAL: []}
         self.calls: list[tuple[str, Json]] = []
         self.faults: dict[str, deque[Fault]] = {}
+        self.mishap: Callable[[str], Fault] = lambda _method: Fault("ok")
         self.pace = 0.0
         self.changed: Callable[[Json, str], None] = lambda _message, _what: None
         self.sockets: list[web.WebSocketResponse] = []
@@ -107,7 +109,7 @@ class SlackWorkspace:
             args |= {name: str(value) for name, value in (await request.post()).items()}
         self.calls.append((method, args))
         waiting = self.faults.get(method) or self.faults.get("*")
-        fault = waiting.popleft() if waiting else Fault("ok")
+        fault = waiting.popleft() if waiting else self.mishap(method)
         match fault.kind:
             case "status":
                 return _failure(fault)

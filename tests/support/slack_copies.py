@@ -1,6 +1,7 @@
 """What Slack may make of a few messages: copies, twins, retries and edits, in any order, over several replicas; by chance, of a seed."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 from support.slack_house import BOT, GENERAL, Kit, text_of
 
 from handlers.history import partition_of
-from workflows import Talk, Words, workflow
+from telephony.simulators.slack_faults import Fault, script
+from workflows import Talk, Words, effect, workflow
 from workflows.events import Heard, decode
 
 
@@ -17,6 +19,27 @@ async def echo(talk: Talk) -> None:
     """Says what it hears, and nothing else."""
     while True:
         talk.say(await talk.listen(Words()))
+
+
+@effect
+async def ponder(words: str) -> str:
+    await asyncio.sleep(0.01)
+    return words
+
+
+@workflow
+async def slow_echo(talk: Talk) -> None:
+    """Says what it hears, after some thought."""
+    while True:
+        talk.say(await talk.call(ponder, await talk.listen(Words())))
+
+
+TROUBLES = script("429:1,429:0,ratelimited,500,503:3,reset,lost,garbage,internal_error,fatal_error,service_unavailable,slow:0.05")
+
+
+def troubled(rng: Random, share: float) -> Callable[[str], Fault]:
+    """Whatever can happen to a call and passes, to this share of them."""
+    return lambda method: rng.choice(TROUBLES) if rng.random() < share else Fault("ok")
 
 
 @dataclass

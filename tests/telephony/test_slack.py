@@ -501,6 +501,12 @@ async def test_what_is_no_good_by_socket_is_acknowledged_and_what_is_not_stored_
         await kit.until_said("Hello!", "You said one.")
 
 
+async def test_a_token_that_opens_no_socket_is_told_with_the_remedy(valkey, valkey_url, caplog):
+    async with slack_kit(valkey_url, "support.chats:parrot", app_token="xapp-1", slack_app_token="xapp-2"):
+        await until(lambda: "connections:write" in caplog.text)
+        assert "xapp-2" not in caplog.text
+
+
 async def test_a_socket_that_slack_refreshes_is_replaced(valkey, valkey_url):
     async with slack_kit(valkey_url, "support.chats:parrot", app_token="xapp-1", slack_app_token="xapp-1") as kit:
         await until(lambda: kit.workspace.sockets)

@@ -164,6 +164,21 @@ async def test_partial_words_replace_the_placeholder_and_never_the_answer(monkey
         assert d.workspace.counts["chat.postMessage"] == 1
 
 
+async def test_partial_words_that_are_not_fresh_are_not_shown_lest_they_replace_anothers_answer(monkeypatch):
+    monkeypatch.setattr("telephony.slack_messenger.SPEAK_SECONDS", 0.02)
+    monkeypatch.setattr("telephony.slack_messenger.FRESH_SECONDS", 0.05)
+    monkeypatch.setattr("telephony.slack_messenger.SILENT_SECONDS", 0.2)
+    async with desk() as d, desk(d.workspace) as heir:
+        await d.messenger.expect(expected(), look=False)
+        d.messenger._speak_at = asyncio.get_running_loop().time() + 0.1  # as if others had spoken, or the process had stood still
+        d.messenger.speak(expected(), "stale words")
+        await heir.messenger.post(delivery("The answer."), look=True)
+        await asyncio.sleep(0.4)
+        assert d.texts() == ["The answer."]
+        assert not d.messenger._spoken
+        assert not d.messenger._tasks
+
+
 async def test_partial_words_of_all_sessions_together_keep_to_the_limit(monkeypatch):
     monkeypatch.setattr("telephony.slack_messenger.SPEAK_SECONDS", 0.1)
     async with desk() as d:
@@ -364,6 +379,22 @@ async def test_trouble_that_lasts_is_logged_and_its_end_too(caplog):
         assert "answers again, after 12 tries" in caplog.text
         assert d.pauses[:3] == [0.5, 1.0, 2.0]
         assert max(d.pauses) == 30.0
+
+
+async def test_a_message_that_slack_fails_at_for_ever_does_not_stop_the_others(caplog):
+    async with desk() as d:
+        d.fails("chat.postMessage", "internal_error*30")
+        assert await d.messenger.post(delivery("poison"), look=False) == {"error": "internal_error"}
+        assert "again and again" in caplog.text
+        await d.messenger.post(delivery("next", 2), look=False)
+        assert d.texts() == ["next"]
+
+
+async def test_an_outage_of_any_length_is_waited_out():
+    async with desk() as d:
+        d.fails("chat.postMessage", "503*70,reset*10")
+        await d.messenger.post(delivery("word"), look=False)
+        assert d.texts() == ["word"]
 
 
 async def test_where_slack_lets_nobody_look_it_is_posted_all_the_same(caplog):
