@@ -238,7 +238,7 @@ class Run(Conversation):
         outgoing = self.turns.outgoing
         if outgoing is not None and not (sent.receipt.get(APOLOGY) and self.failure is None):
             problem = outgoing.receive(sent.output, self._position)
-            if problem:
+            if problem and self.failure is None:
                 raise NondeterminismError(self._position, f"{describe(sent)}, {problem}", self.wanted())
 
     def _settle(self) -> None:

@@ -65,6 +65,8 @@ async def clerk(talk: Talk, life: int = 1) -> None:
             case "bug":
                 talk.say("Well,")
                 raise RuntimeError("a bug")
+            case "crash":
+                raise RuntimeError("a bug")
             case "short":
                 await talk.first(talk.call(think, word), talk.sleep(timedelta(seconds=3)))
             case "aside":
@@ -460,13 +462,18 @@ def test_a_failed_session_posts_what_it_said_and_an_apology(office):
 def test_mended_code_posts_its_own_words_where_the_apology_was(office):
     node = office.node("a.1")
     office.open(node)
-    node.say("1", "bug")
+    node.say("1", "crash")
     office.town.wait(5.0)
     node.kill()
     other = office.node("b.1", [mended])
     other.status()
     office.town.wait(10.0)
-    assert office.said[1:] == ["Well,", APOLOGY.text]  # the words at the place of the first are superseded
+    assert office.said[1:] == [APOLOGY.text, "You said crash, didn't you?"]
+    assert office.town.pending == []
+    other.kill()
+    office.node("c.1").status()  # somebody brings the old code back
+    office.town.wait(10.0)
+    assert len(office.said) == 3
     assert office.town.pending == []
 
 

@@ -51,6 +51,7 @@ def look(run: Run) -> dict[str, Any]:
         "left": run.left,
         "now": run.now,
         "length": run.length,
+        "unsent": [(each.number, each.output, each.turn, each.answers, each.prompt, each.apology) for each in run.unsent],
         "ids": dict(run.turns.ids),
         "answers": {id_: (run.turns.answer(turn), run.turns.answer(turn, 1, whole=False)) for id_, turn in run.turns.last.items()},
     }

@@ -123,6 +123,17 @@ def test_work_that_no_index_knows_of_is_made_pending_and_done_by_the_next_server
     assert town.pending == []
 
 
+def test_words_that_were_not_posted_and_that_no_index_knows_of_are_lost_work(town: Town, caretaker: Caretaker) -> None:
+    a = town.node("a.1")
+    a.open(echo, facts={"pushes": True})
+    a.kill()
+    indexes(town).pending.clear()
+    indexes(town).owner.clear()
+    assert caretaker.faults() == [("lost work", SESSION)]
+    assert caretaker.mend() == [True]
+    assert caretaker.faults() == []
+
+
 def test_alarms_that_the_index_lacks_are_put_back_with_their_times(town: Town, caretaker: Caretaker) -> None:
     a = town.node("a.1")
     a.open(clocks, args={"seconds": [100.0, 200.0]})
