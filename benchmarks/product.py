@@ -12,7 +12,7 @@ from workflows.registry import Registry
 def settings(store_url: str) -> Settings:
     """The product's defaults but for what a benchmark has to know."""
     values = {
-        "lines": {"phone:*": {"workflow": "benchmarks.menu:menu", "locale": LOCALE}},
+        "lines": {f"{channel}:*": {"workflow": "benchmarks.menu:menu", "locale": LOCALE} for channel in ("phone", "alexa")},
         "server": {"port": 0},
         "store": {"url": store_url},
         "account_sid": ACCOUNT,

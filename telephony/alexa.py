@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 QUIET_SECONDS = 60.0
 """How long nothing more is logged about refusals of one kind: a stranger shall not write the log."""
 
+JSON = {"Content-Type": "application/json;charset=UTF-8"}
+
 NOT_IN_SERVICE = "This skill is not in service."
 
 
@@ -69,7 +71,7 @@ class Alexa:
         except HandlerError as error:
             logger.warning("alexa: %s", error)
             return web.Response(status=503, text="The store does not answer.\n", headers={"Retry-After": "2"})
-        return web.Response(body=answer, content_type="application/json", charset="utf-8")
+        return web.Response(body=answer, headers=JSON)
 
     async def _verify(self, request: web.Request, body: bytes) -> bool:
         """Let Alexa's requests through, and, on loopback, those of the simulated one: tells whether it was that."""
@@ -109,11 +111,11 @@ class Alexa:
                 api = api_of(system.api_endpoint, system.api_access_token, simulated=simulated)
                 if api is not None:
                     TOKENS.keep(session, api)
-                if envelope.locale is not None:
+                if envelope.locale not in (None, line.locale):
                     line = line.model_copy(update={"locale": envelope.locale})
                 return await self._turns.answer(Call(session, envelope.id, line, envelope, api, until))
             case "SessionEndedRequest":
-                await self._turns.leave(self._session(envelope), envelope, request.reason or "")
+                await self._turns.leave(self._session(envelope), envelope, request.reason or "", until)
                 if request.error is not None:
                     logger.warning("alexa: a session ended with an error: %.500r", request.error)
             case "System.ExceptionEncountered":

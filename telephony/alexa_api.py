@@ -3,7 +3,10 @@
 Each request brings the address and a token. The address is Amazon's, or, when the request came from the simulated Alexa, this machine's.
 """
 
+import asyncio
+import logging
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +15,8 @@ import aiohttp
 import msgspec
 
 from telephony.alexa_development import is_loopback
+
+logger = logging.getLogger(__name__)
 
 HOSTS = frozenset({"api.amazonalexa.com", "api.eu.amazonalexa.com", "api.fe.amazonalexa.com", "api.fe.amazon.com"})
 
@@ -71,6 +76,14 @@ class Api(msgspec.Struct, frozen=True):
 
 def api_of(endpoint: str, token: str, *, simulated: bool) -> Api | None:
     """The API that a request names; None when it names none, or one that its sender has no business to name."""
+    if not token or not token.isascii() or not token.isprintable():
+        return None
+    address = _address(endpoint, simulated)
+    return None if address is None else Api(address, token)
+
+
+@lru_cache(maxsize=256)
+def _address(endpoint: str, simulated: bool) -> str | None:
     try:
         parts = urlsplit(endpoint)
         port = parts.port
@@ -80,9 +93,38 @@ def api_of(endpoint: str, token: str, *, simulated: bool) -> Api | None:
     ours = (parts.scheme == "https" and host in HOSTS and port in (None, 443)) or (
         simulated and parts.scheme == "http" and is_loopback(host)
     )
-    if not ours or not token or not (token.isascii() and token.isprintable()) or parts.username or parts.path.strip("/"):
+    if not ours or parts.username is not None or parts.path.strip("/"):
         return None
-    return Api(f"{parts.scheme}://{parts.netloc}", token)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+class Reassurance:
+    """Has the user told, if it takes until `at` (by the loop's clock), that there will be an answer (AX7)."""
+
+    __slots__ = ("_api", "_late", "_request_id", "_task", "_text")
+
+    def __init__(self, api: Api | None, request_id: str, text: str, at: float) -> None:
+        self._api = api
+        self._request_id = request_id
+        self._text = text
+        self._task: asyncio.Task[None] | None = None
+        self._late = asyncio.get_running_loop().call_at(at, self._begin)
+
+    def end(self) -> None:
+        """The answer is there."""
+        self._late.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._speak())
+
+    async def _speak(self) -> None:
+        if self._api is not None:
+            try:
+                await self._api.speak(self._request_id, self._text)
+            except (OSError, TimeoutError) as error:
+                logger.info("alexa: no words before the answer: %s", error)
 
 
 class Kept(OrderedDict[str, Any]):

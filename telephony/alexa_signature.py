@@ -53,6 +53,7 @@ _SIGNATURE_LENGTH = 1_024
 
 _URL = re.compile(r"(?i:https)://(?i:s3\.amazonaws\.com)(?::443)?(?P<path>(?:/[A-Za-z0-9._~-]+)+)", re.ASCII)
 _FOLDER = "/echo.api/"
+_HEADERS = frozenset({"signaturecertchainurl", "signature-256"})
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """Gets a chain (PEM) from exactly this address; raises `ChainError`."""
@@ -84,7 +85,7 @@ class AlexaVerifier:
     def __init__(
         self, roots: Iterable[x509.Certificate] | None = None, fetch: Fetch = fetch_chain, clock: Callable[[], float] = time.time
     ) -> None:
-        self._store = Store(list(_public_roots() if roots is None else roots))
+        self._roots = None if roots is None else list(roots)
         self._fetch = fetch
         self._clock = clock
         self._keys: OrderedDict[str, _Key] = OrderedDict()
@@ -92,8 +93,9 @@ class AlexaVerifier:
 
     async def verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Let a request through, or raise why not: an `UnverifiedError`. `headers` are found whatever their case."""
-        url = chain_url(_header(headers, "SignatureCertChainUrl"))
-        signature = read_signature(_header(headers, "Signature-256"))
+        given = _only(headers)
+        url = chain_url(given.get("signaturecertchainurl"))
+        signature = read_signature(given.get("signature-256"))
         key = self._keys.get(url)
         if key is None or key.until < self._clock():
             key = await self._new_key(url)
@@ -129,9 +131,10 @@ class AlexaVerifier:
     def _read(self, pem: bytes) -> _Key:
         """The key of a chain that leads from Alexa's service to a trusted root, now (AX3)."""
         now = datetime.fromtimestamp(self._clock(), UTC)
+        store = Store(list(_public_roots()) if self._roots is None else self._roots)
         try:
             leaf, *between = x509.load_pem_x509_certificates(pem)
-            verifier = PolicyBuilder().store(self._store).time(now).build_server_verifier(x509.DNSName(SERVICE))
+            verifier = PolicyBuilder().store(store).time(now).build_server_verifier(x509.DNSName(SERVICE))
             chain = verifier.verify(leaf, between)
             public = leaf.public_key()
         except (ValueError, VerificationError) as error:  # what is no certificate, and what is none to be trusted
@@ -197,10 +200,14 @@ def check_age(body: bytes, now: float) -> None:
         raise AgeError(f"the request is {age:.0f} s old; {window} s at most may lie between its time and ours")
 
 
-def _header(headers: Mapping[str, str], name: str) -> str | None:
-    """A header that is there once: of two nobody can tell which one a proxy in front has looked at."""
-    values = [value for key, value in headers.items() if key.lower() == name.lower()]
-    return values[0] if len(values) == 1 else None
+def _only(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that are there once: of two nobody can tell which one a proxy in front has looked at."""
+    found: dict[str, str] = {}
+    for key, value in headers.items():
+        name = key.lower()
+        if name in _HEADERS:
+            found[name] = "" if name in found else value
+    return found
 
 
 def _public_roots() -> Iterator[x509.Certificate]:

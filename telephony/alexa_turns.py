@@ -6,9 +6,7 @@ rest is told at "yes", or at the next launch. Such talk is the channel's own and
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,13 +16,11 @@ from switchboard.channel import Exchange, opening
 from switchboard.settings import Line
 from telephony import alexa_speech as speech
 from telephony import alexa_wire as wire
-from telephony.alexa_api import Api, Kept
+from telephony.alexa_api import Api, Kept, Reassurance
 from telephony.errors import MalformedError
 from workflows.listen import Transfer
 from workflows.outputs import Say
 from workflows.turns import Answer
-
-logger = logging.getLogger(__name__)
 
 PATIENCE = 6.5
 """Seconds, from a request's arrival, until an interim answer: Alexa gives up after about eight (AX6)."""
@@ -74,7 +70,7 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def patience(self) -> float:
         """Seconds that are left."""
-        return max(self.until - asyncio.get_running_loop().time(), 0.05)
+        return _remaining(self.until)
 
     @property
     def is_new(self) -> bool:
@@ -98,41 +94,47 @@ class Turns:
 
     async def answer(self, call: Call) -> bytes:
         """Answer a launch or an intent."""
-        async with _reassuring(call):
-            request, rest = call.envelope.request, _rest(call.envelope)
-            if request.type == "LaunchRequest":
-                return await self._launch(call)
-            if request.intent is None:
-                raise MalformedError("the request has no intent")
-            match request.intent.name:
-                case name if name in wire.ENDS:
-                    await self._left(call.session, call.envelope, name)
-                    return wire.response(ends=True)
-                case wire.NO if rest is not None:
-                    self._owed.keep(call.session, rest)
-                    return wire.response(ssml=said(LATER), ends=True)
-                case wire.YES | wire.FALLBACK if rest is not None:
-                    return await self._go_on(call, rest)
-                case wire.REPEAT:
-                    return await self._repeat(call, rest)
-                case wire.FALLBACK:
-                    return await self._repeat(call, None, AGAIN)
-                case _:
-                    return await self._hear(call, *wire.heard(request.intent), rest)
+        reassurance = Reassurance(call.api, call.envelope.request.request_id, ONE_MOMENT, call.until - PATIENCE + REASSURE)
+        try:
+            return await self._answer(call)
+        finally:
+            reassurance.end()
 
-    async def leave(self, session: str, envelope: wire.Envelope, reason: str) -> None:
+    async def _answer(self, call: Call) -> bytes:
+        request, rest = call.envelope.request, _rest(call.envelope)
+        if request.type == "LaunchRequest":
+            return await self._launch(call)
+        if request.intent is None:
+            raise MalformedError("the request has no intent")
+        match request.intent.name:
+            case name if name in wire.ENDS:
+                await self._left(call.session, call.envelope, name, call.patience)
+                return wire.response(ends=True)
+            case wire.NO if rest is not None:
+                self._owed.keep(call.session, rest)
+                return wire.response(ssml=said(LATER), ends=True)
+            case wire.YES | wire.FALLBACK if rest is not None:
+                return await self._go_on(call, rest)
+            case wire.REPEAT:
+                return await self._repeat(call, rest)
+            case wire.FALLBACK:
+                return await self._repeat(call, None, AGAIN)
+            case _:
+                return await self._hear(call, *wire.heard(request.intent), rest)
+
+    async def leave(self, session: str, envelope: wire.Envelope, reason: str, until: float) -> None:
         """Alexa's session is closed. Whoever is owed an answer has not left: they are to hear it when they come back."""
         rest = _rest(envelope)
         if rest is None:
-            await self._left(session, envelope, reason)
+            await self._left(session, envelope, reason, _remaining(until))
         else:
             self._owed.keep(session, rest)
 
-    async def _left(self, session: str, envelope: wire.Envelope, reason: str) -> None:
+    async def _left(self, session: str, envelope: wire.Envelope, reason: str, patience: float) -> None:
         """On record the caller has left, unless they are back by another connection already (rule 13 of the format)."""
         self._owed.pop(session, None)
         left = Inbound(session, envelope.id, "left", {"reason": reason, **_via(envelope)}, stored_suffices=True)
-        await self._exchange.send(left, PATIENCE)
+        await self._exchange.send(left, patience)
 
     # -- what is said upon it --------------------------------------------------------------------------------------------------------------
 
@@ -156,14 +158,14 @@ class Turns:
             answer = await self._since(call, rest)
         elif answer.turn < 0 and answer.prompt is not None:
             return wire.response(ssml=said(LOST), reprompt=said(LOST), ends=False)
-        return await self._told(call, answer)
+        return await self._told(call, answer, rest)
 
     async def _repeat(self, call: Call, rest: Rest | None, before: str | None = None) -> bytes:
         """Say the last words again, which is no input (AX11); where nothing was said yet, begin."""
         answer = await self._since(call, Rest(rest.turn, 0) if rest is not None else None)
         if answer.ended or (answer.turn < 0 and answer.state != "running"):
             return await self._launch(call)
-        return await self._told(call, answer, before)
+        return await self._told(call, answer, rest, before)
 
     # -- turns -----------------------------------------------------------------------------------------------------------------------------
 
@@ -175,7 +177,8 @@ class Turns:
             zone = self._zones.get(device.device_id)
             if zone is None and (zone := await call.api.time_zone(device.device_id)) is not None:
                 self._zones.keep(device.device_id, zone)
-            line = line.model_copy(update={"timezone": zone or line.timezone})
+            if zone not in (None, line.timezone):
+                line = line.model_copy(update={"timezone": zone})
         begin = opening(line, "alexa", self._skill, envelope.user, FACTS | via)
         return Inbound(call.session, call.id, type_, payload | via, begin, reopens=True)
 
@@ -189,7 +192,7 @@ class Turns:
                 answer = since
         if unheard and answer.state != "running" and not answer.said and not answer.ended:
             answer = await self._since(call, None)
-        return await self._told(call, answer)
+        return await self._told(call, answer, rest)
 
     async def _since(self, call: Call, rest: Rest | None) -> Answer:
         """What has been said in a turn (None: in the last one) and since; as of running when that cannot be told at once."""
@@ -203,11 +206,11 @@ class Turns:
 
     # -- what they hear --------------------------------------------------------------------------------------------------------------------
 
-    async def _told(self, call: Call, answer: Answer, before: str | None = None) -> bytes:
-        """Write an answer, and whether Alexa is to listen after it."""
+    async def _told(self, call: Call, answer: Answer, owed: Rest | None, before: str | None = None) -> bytes:
+        """Write an answer, and whether Alexa is to listen after it; `owed` is what to go on with if nothing is known of it yet."""
         answer = await self._settled(call, answer)
         outputs = [output for _, _, output in answer.said]
-        rest = _behind(answer) if answer.turn >= 0 else Rest(call.id, 0)
+        rest = _behind(answer) if answer.turn >= 0 else owed or Rest(call.id, 0)
         attributes: dict[str, Any] = {}
         question: str | None = None
         ends = False
@@ -259,34 +262,16 @@ def _joined(answer: Answer, more: Answer) -> Answer:
     return msgspec.structs.replace(more, turn=answer.turn, said=answer.said + more.said, offset=answer.offset)
 
 
+def _remaining(until: float) -> float:
+    """Seconds that are left, or as many as a look takes."""
+    return max(until - asyncio.get_running_loop().time(), 0.05)
+
+
 def said(text: str) -> str:
     """A text as speech."""
     ssml = speech.write([Say(text)]).ssml
     assert ssml is not None, "a text of ours is never empty"
     return ssml
-
-
-@asynccontextmanager
-async def _reassuring(call: Call) -> AsyncGenerator[None]:
-    """Have the user told, if it takes long, that there will be an answer (AX7)."""
-    loop, api = asyncio.get_running_loop(), call.api
-    tasks: list[asyncio.Task[None]] = []
-
-    async def reassure() -> None:
-        assert api is not None, "else nothing is begun"
-        try:
-            await api.speak(call.envelope.request.request_id, ONE_MOMENT)
-        except (OSError, TimeoutError) as error:
-            logger.info("alexa: no words before the answer: %s", error)
-
-    late = None if api is None else loop.call_at(call.until - PATIENCE + REASSURE, lambda: tasks.append(loop.create_task(reassure())))
-    try:
-        yield
-    finally:
-        if late is not None:
-            late.cancel()
-        for task in tasks:
-            task.cancel()
 
 
 def _via(envelope: wire.Envelope) -> dict[str, Any]:
