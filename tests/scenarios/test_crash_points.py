@@ -10,10 +10,8 @@ from collections.abc import Callable
 import pytest
 from support.house import Node, Town
 from support.stories import STORIES, WORKFLOWS, Teller, check_promises
+from support.traps import Trap, dies_after_call, dies_at_step, dies_before_call
 from support.workflows import Outside
-
-Trap = Callable[[Town, Node], None]
-"""Sees to it that a node dies."""
 
 
 def tell(name: str, *traps: Trap) -> Teller:
@@ -32,34 +30,6 @@ def tell(name: str, *traps: Trap) -> Teller:
     teller = Teller(STORIES[name], town, outside, node(), node)
     teller.tell()
     return teller
-
-
-def dies_at_step(number: int) -> Trap:
-    def trap(town: Town, node: Node) -> None:
-        process, before = node.process, town.world.before_step
-
-        def look() -> None:
-            before()
-            if process.steps >= number:
-                node.kill()
-
-        town.world.before_step = look
-
-    return trap
-
-
-def dies_before_call(number: int) -> Trap:
-    def trap(town: Town, node: Node) -> None:
-        node.line.before = lambda call: node.kill() if call == number else None
-
-    return trap
-
-
-def dies_after_call(number: int) -> Trap:
-    def trap(town: Town, node: Node) -> None:
-        node.line.after = lambda call: node.kill() if call == number else None
-
-    return trap
 
 
 def finish(teller: Teller) -> None:

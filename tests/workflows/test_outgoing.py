@@ -141,7 +141,7 @@ def test_the_receipt_of_an_apology_is_none_of_what_mended_code_says() -> None:
     run.feed(receipt((3, 0)))
     run.feed(receipt((3, 1), apology=True))
     assert unsent(run.run) == []
-    healed = replayed("web:1", run.elements[:-2] + [run.elements[-1]], Registry([terse]))
+    healed = replayed("web:1", [*run.elements[:-2], run.elements[-1]], Registry([terse]))
     assert unsent(healed) == [((3, 0), "Really, bug?", "1", True)]
 
 
