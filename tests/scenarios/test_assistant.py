@@ -78,7 +78,7 @@ def tell(*traps: Callable[[Town, Node], None]) -> tuple[Caller, World]:
 
     caller = Caller(Story(assistant, [("open", ""), *SAID.items()]), town, Outside(), node(), node)
     caller.tell()
-    for _ in range(3):  # beyond the reminder; whoever is killed meanwhile is replaced
+    for _ in range(3 + len(traps)):  # beyond the reminder; whoever is killed meanwhile is replaced, and has some time to itself
         town.wait(300.0)
         caller.insist(lambda node: node.status())
     caller.acknowledged["6"] = caller.say("6", "bye")

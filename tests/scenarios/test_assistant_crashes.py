@@ -36,7 +36,7 @@ from workflows.events import Memo, Opened, decode
 from workflows.registry import Registry
 from workflows.run import Run
 
-AT_ONCE = 8
+AT_ONCE = 13
 """Lives that are led beside each other: most of their time they wait for a dead node's lease to run out."""
 
 STANDSTILL_SECONDS = 14.0
