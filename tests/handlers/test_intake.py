@@ -302,3 +302,34 @@ def test_a_line_that_hears_one_at_a_time_refuses_the_next_until_the_first_is_ans
     assert texts(a.finish(first)) == texts(b.finish(again)) == ["cat is 3.", "Yes?"]
     assert texts(b.say("k2.1", "dog", key="k2.")) == ["dog is 3.", "Yes?"]
     assert town.kinds() == ["opened", "heard", "memo", "heard", "memo"]
+
+
+# -- answers to a question -----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_upon_the_last_words_is_taken_and_one_upon_others_is_not_stored(town, a, b):
+    a.open(echo)
+    before = a.say("1", "one").said
+    assert a.say("2", "two", upon=before[-1][:2]).state == "answered"
+    b.say("x", "fresh eyes")
+    for node in (a, b):
+        late = node.say(f"late at {node.name}", "three", upon=before[-1][:2])
+        assert (late.state, late.ended) == ("handled", False)
+    assert town.kinds() == ["opened", "heard", "heard", "heard"]
+
+
+def test_an_answer_upon_a_question_that_is_being_answered_is_not_stored(town, a, outside):
+    outside.seconds = 3.0
+    asked = a.open(clerk).said[-1][:2]
+    first = a.tell("1", "cat")
+    town.wait(1.0)
+    assert a.say("2", "dog", upon=asked).state == "handled"
+    assert texts(a.finish(first))[0] == "cat is 3."
+    assert outside.words == ["cat"]
+
+
+def test_a_repeated_answer_upon_a_question_gets_its_answer_however_old_that_is(town, a):
+    asked = a.open(echo).said[-1][:2]
+    first = a.say("1", "one", upon=asked)
+    a.say("2", "two")
+    assert a.say("1", "one", upon=asked) == first

@@ -179,6 +179,18 @@ async def test_partial_words_that_are_not_fresh_are_not_shown_lest_they_replace_
         assert not d.messenger._tasks
 
 
+async def test_partial_words_that_grow_old_while_the_channel_is_busy_are_not_shown_either(monkeypatch):
+    monkeypatch.setattr("telephony.slack_messenger.FRESH_SECONDS", 0.05)
+    async with desk() as d, desk(d.workspace) as heir:
+        await d.messenger.expect(expected(), look=False)
+        async with d.messenger._lanes.one(DIRECT):
+            d.messenger.speak(expected(), "stale words")
+            await heir.messenger.post(delivery("The answer."), look=True)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)
+        assert d.texts() == ["The answer."]
+
+
 async def test_partial_words_of_all_sessions_together_keep_to_the_limit(monkeypatch):
     monkeypatch.setattr("telephony.slack_messenger.SPEAK_SECONDS", 0.1)
     async with desk() as d:
