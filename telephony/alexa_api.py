@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from telephony.alexa_development import is_loopback
+from telephony.alexa_fetch import public_authorities
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Api(msgspec.Struct, frozen=True):
                     data=None if body is None else msgspec.json.encode(body),
                     headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
                     allow_redirects=False,
+                    ssl=public_authorities(),
                 ) as response,
             ):
                 text = await response.content.read(_MOST_BYTES)

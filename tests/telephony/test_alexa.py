@@ -54,13 +54,28 @@ def words(text):
     return {"type": "IntentRequest", "intent": {"name": "WordsIntent", "slots": slots}}
 
 
+async def until(is_so):
+    """Look again and again: nobody tells."""
+    while not is_so():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
+class Hurry:
+    """Has Alexa be as impatient as a test from `begin` on; `set` lets the slow effect go."""
+
+    def __init__(self, monkeypatch):
+        self._monkeypatch = monkeypatch
+        slow.calls, slow.gate = 0, asyncio.Event()
+        self.set = slow.gate.set
+
+    def begin(self):
+        self._monkeypatch.setattr("telephony.alexa_turns.PATIENCE", 1.0)
+        self._monkeypatch.setattr("telephony.alexa_turns.REASSURE", 0.2)
+
+
 @pytest.fixture
 def hasty(monkeypatch):
-    """Alexa is as impatient as a test; gives what lets the slow effect go."""
-    monkeypatch.setattr("telephony.alexa_turns.PATIENCE", 0.4)
-    monkeypatch.setattr("telephony.alexa_turns.REASSURE", 0.1)
-    slow.calls, slow.gate = 0, asyncio.Event()
-    return slow.gate
+    return Hurry(monkeypatch)
 
 
 # -- conversations -------------------------------------------------------------------------------------------------------------------------
@@ -323,6 +338,7 @@ async def test_a_copy_of_the_last_goodbye_opens_nothing(valkey_url, valkey):
 async def test_what_takes_long_is_told_at_yes_and_asked_once(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, THINKER) as (_, echo):
         await echo.launch()
+        hasty.begin()
         echo.cloud.spoken.clear()
         interim = await echo.say("why")
         assert (interim.text, interim.ends) == (f"Let me think. {STILL_WORKING}", False)
@@ -339,6 +355,7 @@ async def test_what_takes_long_is_told_at_yes_and_asked_once(valkey_url, valkey,
 async def test_a_copy_of_what_took_long_gets_the_whole_answer_later(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, THINKER) as (_, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         request = echo.last
         hasty.set()
@@ -353,6 +370,7 @@ async def test_a_copy_of_what_took_long_gets_the_whole_answer_later(valkey_url, 
 async def test_what_took_long_is_told_at_the_next_launch(valkey_url, valkey, hasty, leaves, replaced):
     async with alexa_house(valkey_url, THINKER) as (house, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         match leaves:
             case "no":
@@ -361,7 +379,7 @@ async def test_what_took_long_is_told_at_the_next_launch(valkey_url, valkey, has
                 await echo.end("EXCEEDED_MAX_REPROMPTS")
         hasty.set()
         if replaced:
-            await asyncio.sleep(0.1)
+            await until(lambda: length(valkey) == 3)
             await house.reboot()
         told = await echo.launch()
         assert told.text in ("WHY What now?", "Let me think. WHY What now?")
@@ -371,10 +389,11 @@ async def test_what_took_long_is_told_at_the_next_launch(valkey_url, valkey, has
 async def test_the_late_answer_of_a_conversation_that_is_over_is_told_before_the_next(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, "support.alexa_skills:oneshot") as (_, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         await echo.end("EXCEEDED_MAX_REPROMPTS")
         hasty.set()
-        await asyncio.sleep(0.1)
+        await until(lambda: length(valkey) == 3)
         assert (await echo.launch()).text == "WHY it is. Goodbye. What now?"
         await echo.end()
         assert (await echo.launch()).text == "What now?"
@@ -383,6 +402,7 @@ async def test_the_late_answer_of_a_conversation_that_is_over_is_told_before_the
 async def test_the_end_of_a_slow_conversation_is_told_at_yes(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, "support.alexa_skills:oneshot") as (_, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         hasty.set()
         told = await echo.say("yes")
@@ -392,6 +412,7 @@ async def test_the_end_of_a_slow_conversation_is_told_at_yes(valkey_url, valkey,
 async def test_a_launch_while_it_works_waits_for_what_it_works_on(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, THINKER) as (house, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         await house.reboot()  # nothing is remembered, and Alexa's new session has no attributes
         assert (await echo.launch()).text == f"Let me think. {STILL_WORKING}"
@@ -404,6 +425,7 @@ async def test_a_launch_while_it_works_waits_for_what_it_works_on(valkey_url, va
 async def test_other_words_while_it_works_wait_their_turn_and_nothing_is_lost(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, THINKER) as (_, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         assert (await echo.say("how")).text == STILL_WORKING
         hasty.set()
@@ -413,6 +435,7 @@ async def test_other_words_while_it_works_wait_their_turn_and_nothing_is_lost(va
 async def test_repeat_while_it_works_says_all_of_it(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, THINKER) as (_, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         assert (await echo.intent("AMAZON.RepeatIntent")).text == f"Let me think. {STILL_WORKING}"
         hasty.set()
@@ -422,6 +445,7 @@ async def test_repeat_while_it_works_says_all_of_it(valkey_url, valkey, hasty):
 async def test_stop_while_it_works_is_heard_and_answered_at_once(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, THINKER) as (_, echo):
         await echo.launch()
+        hasty.begin()
         await echo.say("why")
         assert (await echo.say("stop")).ends
         assert length(valkey) == 3
@@ -431,6 +455,7 @@ async def test_stop_while_it_works_is_heard_and_answered_at_once(valkey_url, val
 async def test_going_on_with_what_is_lost_asks_to_say_it_again(valkey_url, valkey, hasty):
     async with alexa_house(valkey_url, ECHO) as (_, echo):
         await echo.launch()
+        hasty.begin()
         echo.attributes = {"rest": ["never-heard-of", 0]}
         told = await echo.say("yes")
         assert (told.text, told.ends) == (LOST, False)
