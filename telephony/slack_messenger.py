@@ -25,6 +25,7 @@ from telephony.slack_blocks import Look
 from telephony.slack_lanes import Lanes
 from telephony.slack_text import beginning, escape
 from workflows.listen import Transfer
+from workflows.outputs import Say
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ FRESH_SECONDS, UPDATE_SECONDS = 1.0, 2.0
 
 SILENT_SECONDS = 5.0
 """After how long without a word nobody looks for more."""
+
+LONG = 1_000
+"""Characters that take about two milliseconds to be read as Markdown."""
 
 FEW = 5
 """How often is tried what nobody would miss."""
@@ -104,7 +108,7 @@ class SlackMessenger:
     async def post(self, delivery: Delivery, *, look: bool) -> dict[str, Any]:
         """See `Messenger`. The receipt: `ts` of the first message, and how many `parts` there are if it took several."""
         spot, placeholder = Spot.of(delivery.place, delivery.turn), _key_of_placeholder(delivery.place, delivery.turn)
-        shown = blocks.looks(delivery)
+        shown = await _looks(delivery)
         receipt: dict[str, Any] = {} if len(shown) == 1 else {"parts": len(shown)}
         async with self._lanes.one(spot.channel):
             replaced = placeholder if delivery.answers else ""
@@ -314,6 +318,15 @@ class SlackMessenger:
                 except (SlackError, TimeoutError):
                     break  # the answer will come whole
         self._spoken.pop(key, None)
+
+
+async def _looks(delivery: Delivery) -> list[Look]:
+    """What a delivery looks like; a long text is read beside the loop, on which others wait."""
+    match delivery.output:
+        case Say(text=text) if len(text) > LONG:
+            return await asyncio.to_thread(blocks.looks, delivery)
+        case _:
+            return blocks.looks(delivery)
 
 
 def _key_of_placeholder(place: Place, turn: str) -> str:

@@ -21,9 +21,10 @@ _SCHEMES = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 _FENCE = "```"
 _CUTS = ("\n\n", "\n", ". ", "! ", "? ", " ")
 
-_markdown = (
-    MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(["code", "lheading", "html_block", "html_inline"])
-)
+_NOT_MEANT = ["code", "html_block", "html_inline", "lheading", "reference"]
+"""Rules of Markdown that make something of what was said plainly: indented lines, lines above others, lines that would not be shown."""
+
+_markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(_NOT_MEANT)
 
 
 def escape(text: str) -> str:
@@ -54,7 +55,7 @@ def pieces(markdown: str) -> list[str]:
 
 def beginning(markdown: str) -> str:
     """A text that is still being said, as far as it fits into one piece."""
-    return f"{_clipped(pieces(markdown[: 2 * MOST])[0])} …"
+    return f"{_clipped(pieces(markdown[:MOST])[0])} …"
 
 
 # -- blocks --------------------------------------------------------------------------------------------------------------------------------

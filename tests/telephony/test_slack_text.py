@@ -44,6 +44,7 @@ def harmless(text: str) -> bool:
         ("<b>html</b>", "&lt;b&gt;html&lt;/b&gt;"),
         ("    indented", "indented"),
         ("line\n---", "line\n\n———"),
+        ("[note]: it is shown", "[note]: it is shown"),
         ("", "…"),
         (" \n\t", "…"),
     ],
