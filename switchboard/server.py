@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 
@@ -70,6 +70,7 @@ class Server:
         )
         self.exchange = Exchange(settings, self.limits, self.house)
         self.sweeper = Sweeper(self.house)
+        self._closed = False
         self.app = web.Application(client_max_size=settings.server.max_body)
         self.app.add_routes([web.get("/healthz", self._health), web.get("/readyz", self._readiness)])
         self.app.on_shutdown.append(self._end_streams)
@@ -79,6 +80,7 @@ class Server:
                 self.house.messengers[channel.name] = channel.messenger
             if isinstance(channel, Running):
                 self.app.cleanup_ctx.append(channel.running)
+        self.app.cleanup_ctx.append(self._running)
 
     async def _health(self, _: web.Request) -> web.Response:
         """The process lives."""
@@ -96,8 +98,16 @@ class Server:
         """They would never end by themselves, and the drain would wait for them."""
         self.house.followers.close()
 
+    async def _running(self, _: web.Application) -> AsyncIterator[None]:
+        """Begun last and ended first: handlers post by what the channels keep open."""
+        yield
+        await self.close()
+
     async def close(self) -> None:
         """Take the house down; what is outstanding is taken over by whoever is next."""
+        if self._closed:
+            return
+        self._closed = True
         await self.sweeper.stop()
         self.house.alarms.close()
         self.board.stop()
