@@ -9,12 +9,9 @@ What is asked of one channel goes out in order, whatever sessions it is of: see 
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-
-import msgspec
 
 from handlers.deliveries import Delivery, Expected, Place
 from handlers.errands import is_notice
@@ -23,14 +20,12 @@ from telephony.errors import SlackBusyError, SlackError, SlackRefusedError, Slac
 from telephony.slack_api import SlackApi
 from telephony.slack_blocks import Look
 from telephony.slack_lanes import Lanes
-from telephony.slack_text import beginning, escape
+from telephony.slack_posts import SlackPosts, Spot
+from telephony.slack_text import beginning
 from workflows.listen import Transfer
 from workflows.outputs import Say
 
 logger = logging.getLogger(__name__)
-
-EVENT = "switchboard"
-"""The type of the metadata."""
 
 SPEAK_SECONDS = 1.5
 """Between two updates by partial words, of all sessions together: Slack takes about 50 updates a minute, and answers need some."""
@@ -47,36 +42,11 @@ LONG = 1_000
 FEW = 5
 """How often is tried what nobody would miss."""
 
-PAGE = 200
-MOST_PAGES = 20
-"""Of a conversation, when a message is looked for: 4,000 messages since the turn began."""
-
-BEFORE_SECONDS = 3_600
-"""How much earlier than the opening a look begins where no message of Slack's own clock began the turn."""
-
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "cant_delete_message"})
 """What stood there was deleted, or is out of reach: there is nothing to be replaced."""
 
 MOST_STANDING = 10_000
 """Placeholders that are remembered; of those beyond, of sessions that others took over, nothing is replaced."""
-
-_TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
-
-
-class Spot(msgspec.Struct, frozen=True):
-    """Where in Slack: a channel or direct message, and the thread if it is one."""
-
-    channel: str
-    thread: str | None
-    since: str
-
-    @staticmethod
-    def of(place: Place, turn: str) -> "Spot":
-        """The spot of a session, with the earliest time at which anything of this turn can have been posted."""
-        facts = place.opened.facts
-        begun = turn.rpartition("/")[2]
-        since = begun if _TS.fullmatch(begun) else f"{max(place.gen / 1000 - BEFORE_SECONDS, 0):.6f}"
-        return Spot(str(facts["channel"]), facts.get("thread"), since)
 
 
 class SlackMessenger:
@@ -89,7 +59,7 @@ class SlackMessenger:
     def __init__(
         self, api: SlackApi, declined: Callable[[str, str], None], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        self._api = api
+        self._posts = SlackPosts(api)
         self._declined = declined
         self._lanes = Lanes(sleep)
         self._standing: dict[str, str] = {}
@@ -132,8 +102,8 @@ class SlackMessenger:
         spot, key = Spot.of(expected.place, expected.turn), _key_of_placeholder(expected.place, expected.turn)
         async with self._lanes.one(spot.channel):
             try:
-                found = await self._find(spot, {key}) if look else {}
-                self._stand(key, found.get(key) or await self._send(spot, Look(blocks.WAITING), key))
+                found = await self._posts.find(spot, {key}) if look else {}
+                self._stand(key, found.get(key) or await self._posts.send(spot, Look(blocks.WAITING), key))
             except SlackTroubleError:
                 self._stand(key, "")  # nobody knows
             except SlackError as error:
@@ -165,19 +135,12 @@ class SlackMessenger:
         """Make another message of one that is there. It is tried a few times; raises `SlackError`."""
         spot = Spot(channel, None, "0")
         async with self._lanes.one(channel):
-            await self._lanes.patiently(lambda: self._update(spot, ts, look, key), FEW)
+            await self._lanes.patiently(lambda: self._posts.update(spot, ts, look, key), FEW)
 
     async def whisper(self, channel: str, thread: str | None, user: str, text: str) -> None:
         """Tell one person something that the others do not see. It is tried a few times; raises `SlackError`."""
         async with self._lanes.one(channel):
-            await self._lanes.patiently(
-                lambda: self._api.call(
-                    lambda client: client.chat_postEphemeral(
-                        channel=channel, user=user, thread_ts=thread, text=escape(text), parse="none", link_names=False
-                    )
-                ),
-                FEW,
-            )
+            await self._lanes.patiently(lambda: self._posts.whisper(channel, thread, user, text), FEW)
 
     def _stand(self, placeholder: str, ts: str) -> None:
         """A placeholder is there; or, without a ts, it may be."""
@@ -196,19 +159,19 @@ class SlackMessenger:
         async def attempt() -> str:
             nonlocal doubt, standing
             if doubt:
-                found = await self._find(spot, {key, placeholder})
+                found = await self._posts.find(spot, {key, placeholder} - {""})
                 if key in found:
                     return found[key]
                 standing = found.get(placeholder)
             try:
                 if standing:
                     try:
-                        return await self._update(spot, standing, shown, key)
+                        return await self._posts.update(spot, standing, shown, key)
                     except SlackRefusedError as error:
                         if error.code not in GONE:
                             raise
                         standing = None
-                return await self._send(spot, shown, key)
+                return await self._posts.send(spot, shown, key)
             except SlackTroubleError:
                 doubt = True  # it may be there: look before it is sent again
                 raise
@@ -220,71 +183,11 @@ class SlackMessenger:
         self._spoken.pop(placeholder, None)
 
         async def attempt() -> None:
-            ts = (await self._find(spot, {placeholder})).get(placeholder) if look or standing == "" else standing
+            ts = (await self._posts.find(spot, {placeholder})).get(placeholder) if look or standing == "" else standing
             if ts:
-                await self._api.call(lambda client: client.chat_delete(channel=spot.channel, ts=ts))
+                await self._posts.delete(spot, ts)
 
         await self._lanes.patiently(attempt)
-
-    # -- calls -----------------------------------------------------------------------------------------------------------------------------
-
-    async def _send(self, spot: Spot, look: Look, key: str) -> str:
-        said = await self._api.call(
-            lambda client: client.chat_postMessage(
-                channel=spot.channel, thread_ts=spot.thread, text=look.text, blocks=list(look.blocks) or None, metadata=_metadata(key),
-                parse="none", link_names=False, unfurl_links=False, unfurl_media=False,
-            )
-        )  # fmt: skip
-        return str(said.get("ts", ""))
-
-    async def _update(self, spot: Spot, ts: str, look: Look, key: str) -> str:
-        await self._api.call(
-            lambda client: client.chat_update(
-                channel=spot.channel,
-                ts=ts,
-                text=look.text,
-                blocks=list(look.blocks),
-                metadata=_metadata(key),
-                parse="none",
-                link_names=False,
-            )
-        )
-        return ts
-
-    async def _find(self, spot: Spot, keys: set[str]) -> dict[str, str]:
-        """Which of these keys are there, and their ts: the newest of each. Where Slack lets nobody look, nothing is found."""
-        found: dict[str, str] = {}
-        cursor: str | None = None
-        try:
-            me = await self._api.me()
-            for _ in range(MOST_PAGES):
-                page = await self._page(spot, cursor)
-                for message in page.get("messages", ()):
-                    key = _key_in(message, me.user)
-                    if key in keys:
-                        found[key] = max(found.get(key, ""), str(message["ts"]))
-                cursor = (page.get("response_metadata") or {}).get("next_cursor")
-                if not cursor:
-                    break
-        except SlackRefusedError as error:
-            logger.warning("%s: cannot look what was posted there already, so it may be posted twice: %s", spot.channel, error)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise SlackTroubleError(f"a page of {spot.channel} cannot be read: {error!r}") from None
-        return found
-
-    async def _page(self, spot: Spot, cursor: str | None) -> dict[str, Any]:
-        if spot.thread is None:
-            return await self._api.call(
-                lambda client: client.conversations_history(
-                    channel=spot.channel, oldest=spot.since, limit=PAGE, cursor=cursor, include_all_metadata=True
-                )
-            )
-        thread = spot.thread
-        return await self._api.call(
-            lambda client: client.conversations_replies(
-                channel=spot.channel, ts=thread, oldest=spot.since, limit=PAGE, cursor=cursor, include_all_metadata=True
-            )
-        )
 
     # -- words that are still coming -------------------------------------------------------------------------------------------------------
 
@@ -312,7 +215,7 @@ class SlackMessenger:
                 shown = text
                 try:
                     async with asyncio.timeout(UPDATE_SECONDS):
-                        await self._update(spot, standing, Look(beginning(text)), key)
+                        await self._posts.update(spot, standing, Look(beginning(text)), key)
                 except SlackBusyError as error:
                     self._speak_at = loop.time() + error.seconds
                 except (SlackError, TimeoutError):
@@ -331,13 +234,3 @@ async def _looks(delivery: Delivery) -> list[Look]:
 
 def _key_of_placeholder(place: Place, turn: str) -> str:
     return f"{place.session}/{place.gen}/{turn}/expected"
-
-
-def _key_in(message: dict[str, Any], user: str) -> str:
-    """The key of a message, if it is one of ours."""
-    payload = (message.get("metadata") or {}).get("event_payload") or {}
-    return str(payload.get("key") or "") if message.get("user") == user else ""
-
-
-def _metadata(key: str) -> dict[str, Any]:
-    return {"event_type": EVENT, "event_payload": {"key": key}}

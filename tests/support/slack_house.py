@@ -34,13 +34,17 @@ class SlackHouse(PhoneHouse):
 
     async def start(self) -> None:
         await super().start()
-        await self.server.house.messengers["slack"]._api.me()
+        await self.api.me()
         self.server.sweeper.start()
         self.messenger._lanes.sleep = self._nap
 
     async def _nap(self, seconds: float) -> None:
         self.pauses.append(seconds)
         await asyncio.sleep(min(seconds, 0.01))
+
+    @property
+    def api(self) -> Any:
+        return self.messenger._posts._api
 
     @property
     def messenger(self) -> Any:

@@ -329,7 +329,7 @@ async def test_another_workspace_is_refused_with_a_hint(valkey, valkey_url, capl
 async def test_while_nobody_knows_which_workspace_is_ours_slack_is_asked_to_come_again(valkey, valkey_url):
     async with slack_kit(valkey_url, "support.chats:parrot") as kit:
         kit.workspace.faults["auth.test"] = deque(script("500,invalid_auth,reset"))
-        kit.house.messenger._api._me = None
+        kit.house.api._me = None
         event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "one"))
         assert [await kit.sender.send(event) for _ in range(4)] == [503, 503, 503, 200]
         await kit.until_said("Hello!", "You said one.")
@@ -495,7 +495,7 @@ async def test_what_is_no_good_by_socket_is_acknowledged_and_what_is_not_stored_
         assert await workspace.push("events_api", good | {"team_id": "T0OTHER"}, "foreign")
         assert await workspace.push("something_new", {}, "new")
         workspace.faults["auth.test"] = deque(script("500"))
-        kit.house.messenger._api._me = None
+        kit.house.api._me = None
         assert not await workspace.push("events_api", good, "later", seconds=0.5)
         assert await workspace.push("events_api", good, "later")
         await kit.until_said("Hello!", "You said one.")
@@ -522,7 +522,7 @@ async def test_secrets_are_in_no_log(valkey, valkey_url, caplog):
     with caplog.at_level(logging.DEBUG):
         async with slack_kit(valkey_url, "support.chats:parrot") as kit:
             kit.workspace.faults["*"] = deque(script("500,invalid_auth,reset"))
-            kit.house.messenger._api._me = None
+            kit.house.api._me = None
             for _ in range(4):
                 await kit.sender.send(kit.sender.message(kit.workspace.write(DIRECT, ADA, "one")))
             await kit.sender.post("/slack/commands", urlencode({"token": "x"}).encode(), "application/x-www-form-urlencoded")

@@ -283,6 +283,16 @@ async def test_a_message_is_found_behind_many_others_and_nobody_elses_is_taken_f
         assert d.texts() == ["first", "second"]
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_messages_without_a_key_are_nobodys_placeholder(answers):
+    async with desk() as d:
+        other = d.workspace.write(DIRECT, BOT, "posted by another program with our token")
+        d.workspace.write(DIRECT, ADA, "hey")
+        await d.messenger.post(delivery("word " * 1000, answers=answers), look=True)
+        assert other["text"] == "posted by another program with our token"
+        assert len(d.texts()) == 3
+
+
 async def test_a_placeholder_that_somebody_deleted_does_not_take_the_answer_with_it():
     async with desk() as d:
         await d.messenger.expect(expected(), look=False)
@@ -430,6 +440,6 @@ async def test_no_trouble_with_placeholders_reaches_anybody(fault):
 
 async def test_our_own_user_is_the_tokens():
     async with desk() as d:
-        assert (await d.messenger._api.me()).user == BOT
-        assert (await d.messenger._api.me()).team == "T0SIMULATED"
+        assert (await d.messenger._posts._api.me()).user == BOT
+        assert (await d.messenger._posts._api.me()).team == "T0SIMULATED"
         assert d.workspace.counts["auth.test"] == 1
