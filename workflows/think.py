@@ -43,12 +43,13 @@ class Thought(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage | None = None
 
 
-@effect(retry=Retry(attempts=3, budget=60.0), timeout=60.0)
+@effect(retry=Retry(attempts=3, budget=24.0), timeout=60.0)
 async def think(messages: list[ChatMessage], tools: list[ToolSpec]) -> Thought:  # type: ignore[empty-body]  # a declaration
     """Ask the model for the next message of a conversation; without tools none may be offered to it.
 
     What is bound may take `emit` as well, for the words of the text while they come. An answer that breaks off is a failure, never a
-    `Thought`. Raises `TransientError` for what may pass (with what Retry-After says), `TerminalError` for what will not.
+    `Thought`. Raises `TransientError` for what may pass (with what Retry-After says), `TerminalError` for what will not. The budget is the
+    web's patience, less a second: who has no answer by then at least knows that the model can't be reached.
     """
 
 

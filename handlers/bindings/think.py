@@ -30,9 +30,9 @@ MODEL = "gpt-4.1-mini"
 """Asked for when OPENAI_MODEL is not set: small, takes tools, and begins to answer without a pause for reasoning."""
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 25.0
-"""How long a server may say nothing at all, before its answer or within: as long as a request of the web waits. Models that reason take
-their time before the first word."""
+SILENCE_SECONDS = 22.0
+"""How long a server may say nothing at all, before its answer or within: within the budget of the effect. Models that reason take their time
+before the first word."""
 
 TAIL_SECONDS = 2.0
 """How long the usage is waited for when the answer is complete."""
