@@ -6,7 +6,8 @@ Placeholders are no part of it and nowhere on record: who takes a session over l
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -29,6 +30,9 @@ AGAIN_SECONDS = (0.5, 30.0)
 """How long until something is posted again that a messenger has failed at: at first, and at most."""
 
 FREE = Free()
+
+MOST_SUSPECTS = 3
+"""How many turns are looked through for what a dead node has left: it was at work on the last, or had just done with it."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -206,16 +210,20 @@ class Outbox:
                 return
 
     async def _expect(self, messenger: Messenger, expected: Expected, handler: AsyncioActor, *, look: bool) -> None:
-        if not self.in_doubt:
+        if self.in_doubt:
+            return
+        with _logged(expected):
             await messenger.expect(expected, look=look)
-            self._shown[expected.key] = Placeholder(expected, ours=True)
-            self._done(handler)
+        self._shown[expected.key] = Placeholder(expected, ours=True)
+        self._done(handler)
 
     async def _give_up(self, messenger: Messenger, placeholder: Placeholder, handler: AsyncioActor) -> None:
-        if not self.in_doubt:
+        if self.in_doubt:
+            return
+        with _logged(placeholder.expected):
             await messenger.give_up(placeholder.expected, failed=False, look=not placeholder.ours)
-            del self._shown[placeholder.expected.key]
-            self._done(handler)
+        self._shown.pop(placeholder.expected.key, None)
+        self._done(handler)
 
     def _done(self, handler: AsyncioActor) -> None:
         self._task = None
@@ -225,15 +233,16 @@ class Outbox:
     # -- placeholders ----------------------------------------------------------------------------------------------------------------------
 
     def _look_back(self, run: Run) -> None:
-        """A placeholder may stand for every turn that has said nothing."""
-        for turn in run.turns.last.values():
-            end = run.turns.count if turn.end is None else turn.end
-            if turn.consumed and end <= turn.start and turn.state != "kept":
+        """A placeholder may stand for a turn of late that has said nothing."""
+        taken_up = [turn for turn in run.turns.last.values() if turn.consumed and turn.state != "kept"]
+        for turn in taken_up[-MOST_SUSPECTS:]:
+            if turn.start == (run.turns.count if turn.end is None else turn.end):
                 self._suspect(run, turn)
 
     def _suspect(self, run: Run, turn: Turn) -> None:
-        expected = _expected(run, turn)
-        self._shown.setdefault(expected.key, Placeholder(expected, ours=False))
+        if run.opened.channel in self._house.messengers:
+            expected = _expected(run, turn)
+            self._shown.setdefault(expected.key, Placeholder(expected, ours=False))
 
     def _in_vain(self, run: Run) -> Placeholder | None:
         """A placeholder for which nothing will come: its turn is over and has nothing to be posted, or its generation is."""
@@ -254,6 +263,15 @@ class Outbox:
                 "Install or configure the channel; what waits is sent then.",
                 run.session, run.opened.channel,
             )  # fmt: skip
+
+
+@contextmanager
+def _logged(expected: Expected) -> Iterator[None]:
+    """A placeholder is a nicety: whatever goes wrong with it, the session goes on."""
+    try:
+        yield
+    except Exception:
+        logger.exception("a messenger has failed at the placeholder %s", expected.key)
 
 
 def key_of(run: Run, unsent: Unsent) -> str:

@@ -45,7 +45,7 @@ class Work:
 
     def lease(self, run: Run) -> bool:
         """See `Needs`."""
-        if self.owes_words(run):
+        if run.turns.outgoing is not None and self.owes_words(run):
             return True
         if run.failure is not None:
             return False

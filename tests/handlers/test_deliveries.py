@@ -261,6 +261,22 @@ def test_a_messenger_that_raises_is_asked_again_and_looks(office, caplog):
     assert "it will be asked again" in caplog.text
 
 
+def test_a_placeholder_that_goes_wrong_is_logged_and_stops_nothing(office, caplog):
+    node = office.node("a.1")
+    office.open(node)
+
+    async def fail(expected, *, look, failed=False):
+        raise RuntimeError("oh")
+
+    office.messengers["a.1"].expect = office.messengers["a.1"].give_up = fail
+    node.say("1", "think")
+    node.say("2", "silence")
+    office.town.wait(10.0)
+    assert office.said[1:] == ["I thought about think."]
+    assert caplog.text.count("failed at the placeholder") == 3
+    assert office.town.pending == []
+
+
 def test_a_channel_that_is_not_there_is_reported_and_what_waits_is_sent_when_it_is(office, caplog):
     node = office.town.node("a.1")
     node.open(clerk, channel="wall", facts={"pushes": True})

@@ -70,7 +70,7 @@ RECEIPTS = {
     "leader_posts": _edit(
         OUTBOX, "            self._task.cancel()\n        self._task, self._posting", "            pass\n        self._task, self._posting"
     ),
-    "pends_for_delivery": _edit(WORK, "        if self.owes_words(run):\n            return True\n", ""),
+    "pends_for_delivery": _edit(WORK, "        if run.turns.outgoing is not None and self.owes_words(run):\n            return True\n", ""),
     "delivered_before_replaced": Mutation(
         (
             Edit(HANDLER, " and not journal.left_alone and not work.owes_words(run):", " and not journal.left_alone:"),
