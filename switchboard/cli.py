@@ -106,10 +106,12 @@ def serve(
 
     def tell(url: str) -> None:
         chat, call = [f"{f'make {name}, or ' if url == USUAL else ''}switchboard {name} --url {public or url}" for name in ("chat", "call")]
+        slack = f"switchboard slack --url {public or url}"
         typer.echo(
             f"Listening at {url} until Ctrl-C. In another terminal:\n"
             f"  {chat}    to chat with it\n"
             f"  {call}    to call it\n"
+            f"  {slack}    to write to it in a Slack of your own\n"
             'To have your own workflow answer, write "web:*" = "mybot:greet" (chats) or "phone:*" = "mybot:greet" (calls) under [lines] in '
             "switchboard.toml.\n"
             "To give it a Twilio number, set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_URL, and point the number's webhook at "
