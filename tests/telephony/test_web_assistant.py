@@ -16,9 +16,11 @@ from handlers.bindings import think as binding
 from telephony.simulators.model import endpoint
 from telephony.simulators.model.rules import LABEL
 from telephony.simulators.model.wire import Call, Reply
+from telephony.web import PATIENCE
 from telephony.web_wire import MOST_TEXT
 from workflows.assistant import CHAT_INSTRUCTIONS, GREETING, INSTRUCTIONS, TASKS_INSTRUCTIONS, UNREACHABLE
 from workflows.events import Heard, Memo, decode
+from workflows.think import think
 
 NOBODY = "A" * 32
 TOMORROW = "remind me to call Grace tomorrow at 9"
@@ -122,6 +124,10 @@ async def test_while_the_model_hangs_nobody_waits_longer_than_they_would_and_hea
         assert spoken(await web.say(id_, "hello", key="one")) == [UNREACHABLE], "the same message gets the same answer"
         assert spoken(await web.say(id_, "hello", key="two"))[0].startswith(LABEL), "the next one works"
         assert model.requests == 4
+
+
+def test_a_model_that_hangs_is_given_up_before_the_web_does():
+    assert binding.CONNECT_SECONDS < binding.SILENCE_SECONDS < think.retry.budget < PATIENCE < think.timeout
 
 
 async def test_a_message_that_met_an_outage_is_remembered_when_it_is_over(house, asked):
