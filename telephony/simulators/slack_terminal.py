@@ -21,7 +21,7 @@ USUAL_PORT = 8091
 ANSWER_SECONDS = 30.0
 """How long a script waits for the answer to a line; `QUIET_SECONDS` without news and it is taken for whole."""
 
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 2.0
 
 _err = Console(stderr=True, highlight=False)
 
