@@ -128,7 +128,8 @@ def _state_in_words(replay: Replay) -> Iterator[Text]:
             for errand in replay.errands:
                 yield Text(clean(f"errand {errand.name} ({errand.state}): {errand.key}"))
     if usage := charged(replay):
-        yield Text(f"charged by the model: {' and '.join([f'{tokens:,} tokens {clean(name)}' for name, tokens in usage.items()])}")
+        since = " in this generation" if replay.opened is not None and replay.opened.base else ""
+        yield Text(f"charged by the model{since}: {' and '.join([f'{tokens:,} tokens {clean(name)}' for name, tokens in usage.items()])}")
     if any(moment.hidden for moment in replay.moments):
         yield Text(f"{_HIDDEN}: a secret, or what no step is known to have taken, which may be one", "dim")
 

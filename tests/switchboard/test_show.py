@@ -164,6 +164,9 @@ def test_what_the_model_was_paid_for_is_added_up(tmp_path: Path) -> None:
     paid = [encode(msgspec.structs.replace(memo, usage={"in": tokens, "out": 40}), bytes(8)) for tokens in (812, 1_300)]
     seen = replay("phone:CA1", [*elements[:-1], *paid], registry)
     assert "charged by the model: 2,112 tokens in and 80 tokens out" in words(seen)
+    opened = encode(msgspec.structs.replace(decode(elements[0]), base=7), bytes(8))
+    later = replay("phone:CA1", [opened, *elements[1:-1], *paid], registry)
+    assert "charged by the model in this generation: 2,112 tokens in and 80 tokens out" in words(later)
     told = value(seen)
     assert told["usage"] == {"in": 2_112, "out": 80}
     assert [event.get("usage") for event in cast("list[dict[str, object]]", told["events"])[-2:]] == [
