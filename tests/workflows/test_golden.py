@@ -19,6 +19,7 @@ from support.scripted import calls
 
 from workflows import CallerLeft, Digits, ErrandDone, Heard, NotUnderstood, Recording, Talk, Words, effect, workflow
 from workflows.assistant import assistant
+from workflows.bedtime import bedtime
 from workflows.errands import flight_watch, reminder
 from workflows.events import Memo, Opened, decode, encode, uid_of
 from workflows.fares import Quote
@@ -153,7 +154,7 @@ def come_to(run: BareRun, *outcomes: Any) -> None:
         if isinstance(outcome, Exception):
             run.memo(step.name, error=(type(outcome).__name__, str(outcome), False))
         else:
-            run.memo(step.name, Thought(outcome) if isinstance(outcome, str) else outcome)
+            run.memo(step.name, Thought(outcome) if isinstance(outcome, str) and step.name == think_of_the_model.name else outcome)
 
 
 def talk_to_the_assistant() -> list[BareRun]:
@@ -201,6 +202,25 @@ def talk_to_the_assistant() -> list[BareRun]:
     return [*lives, watch]
 
 
+def call_the_boys_to_bed() -> list[BareRun]:
+    """No, help, nonsense, a snooze without reminders, one without consent; another evening, a snooze, and nobody who answers."""
+    line = {"boys": ["Ben", "Max"], "snooze": 5}
+    first = BareRun(bedtime, args=line, channel="alexa", session="alexa:skill:user", facts={"can_deliver": False}, evict=False)
+    first.hear("intent", {"name": "AMAZON.NoIntent", "text": "no"})
+    first.say("help")
+    first.say("tomorrow")
+    first.hear("intent", {"name": "SnoozeIntent", "text": "20", "slots": {"minutes": "20"}})
+    come_to(first, ConnectionError("down"))
+    first.say("later")
+    come_to(first, "forbidden")
+    second = BareRun(bedtime, args=line, channel="alexa", session="alexa:skill:user", facts={"can_deliver": False}, evict=False)
+    second.say("snooze")
+    come_to(second, "set")
+    third = BareRun(bedtime, channel="alexa", session="alexa:skill:user", facts={"can_deliver": False}, evict=False)
+    third.leave()
+    return [first, second, third]
+
+
 def errand_of(workflow: AnyWorkflow, args: dict[str, Any], parent: tuple[str, str]) -> BareRun:
     at = ms(2026, 11, 23, 18)
     return BareRun(
@@ -221,6 +241,7 @@ STORIES: dict[str, Callable[[], list[BareRun]]] = {
     "branches": branch_out,
     "chat": chat_along,
     "assistant": talk_to_the_assistant,
+    "bedtime": call_the_boys_to_bed,
 }
 
 
@@ -237,7 +258,7 @@ def frozen(run: BareRun) -> BareRun:
 
 def told(session: str, elements: list[bytes]) -> list[dict[str, Any]]:
     """What each event of a history leads to, with the code of today."""
-    registry = Registry([santa, errand, branches, chat, assistant, reminder, flight_watch])
+    registry = Registry([santa, errand, branches, chat, assistant, bedtime, reminder, flight_watch])
     opened = decode(elements[0])
     assert isinstance(opened, Opened)
     run = Run(session, opened, registry, strict=opened.workflow != assistant.name)  # its prompts may be reworded
