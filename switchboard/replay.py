@@ -46,6 +46,7 @@ class Replay:
 
     `problem`: why it is quarantined or has diverged, for people; `divergence` tells the latter in parts. `failure`: the bug of the
     workflow, met at the position `failed_at`. `waits_for`: the open steps in words; `alarms`: their due times by step id, ms.
+    `unsent`: how many outputs have to be delivered still, where the channel pushes.
     """
 
     session: str
@@ -59,6 +60,7 @@ class Replay:
     waits_for: tuple[str, ...] = ()
     alarms: tuple[tuple[str, int], ...] = ()
     errands: tuple[CarriedErrand, ...] = ()
+    unsent: int = 0
 
 
 def replay(session: str, elements: Iterable[bytes], registry: Registry, *, strict: bool = False) -> Replay:
@@ -154,6 +156,7 @@ class _Watch:
             run.waits_for if live else (),
             tuple(run.alarms.items()) if live else (),
             tuple(run.errands.values()) if live else (),
+            len(run.unsent) if trouble is None else 0,
         )
         run.close()
         return result

@@ -127,6 +127,8 @@ def _state_in_words(replay: Replay) -> Iterator[Text]:
                 yield Text(f"alarm of step {step} at {time_of(at, replay.opened).isoformat(' ', 'seconds')}")
             for errand in replay.errands:
                 yield Text(clean(f"errand {errand.name} ({errand.state}): {errand.key}"))
+    if replay.unsent:
+        yield Text(f"{replay.unsent} {'output waits' if replay.unsent == 1 else 'outputs wait'} to be delivered")
     if usage := charged(replay):
         since = " in this generation" if replay.opened is not None and replay.opened.base else ""
         yield Text(f"charged by the model{since}: {' and '.join([f'{tokens:,} tokens {clean(name)}' for name, tokens in usage.items()])}")
@@ -216,6 +218,7 @@ def as_value(replay: Replay) -> dict[str, Any]:
     value["events"] = [_moment_as_value(moment, opened) for moment in replay.moments]
     value["usage"] = charged(replay)
     value["waits_for"] = replay.waits_for
+    value["undelivered"] = replay.unsent
     value["alarms"] = [{"step": step, "at": time_of(at, opened).isoformat()} for step, at in replay.alarms]
     value["errands"] = [msgspec.structs.asdict(errand) for errand in replay.errands]
     return value | trouble_as_value(replay)

@@ -173,3 +173,16 @@ def test_what_the_model_was_paid_for_is_added_up(tmp_path: Path) -> None:
         {"in": 812, "out": 40},
         {"in": 1_300, "out": 40},
     ]
+
+
+def test_what_has_to_be_delivered_still_is_counted(tmp_path: Path) -> None:
+    registry = write_shop(tmp_path)
+    elements = record(registry, "phone:CA1")
+    opened = decode(elements[0])
+    assert isinstance(opened, Opened)
+    elements = [encode(msgspec.structs.replace(opened, facts={"pushes": True}), bytes(8))]
+    assert "2 outputs wait to be delivered" in words(replay("slack:T1:D1", elements, registry))
+    elements.append(encode(Sent(AT, 0, 0, (0, 0), {"ts": "17.1"}), bytes(8)))
+    seen = replay("slack:T1:D1", elements, registry)
+    assert "1 output waits to be delivered" in words(seen)
+    assert value(seen)["undelivered"] == 1
