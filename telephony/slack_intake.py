@@ -87,7 +87,7 @@ class SlackIntake:
         envelope = wire.read(payload, wire.Envelope)
         if envelope.type != "event_callback":
             return
-        said = wire.utterance(envelope.event, await self._me(envelope.team_id))
+        said = wire.utterance(envelope.event, await self._me(envelope.team))
         if said is not None:
             await self._take(said)
 

@@ -64,14 +64,16 @@ class SlackMessenger:
         self._lanes = Lanes(sleep)
         self._standing: dict[str, str] = {}
         self._spoken: dict[str, tuple[str, float]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._expecting: set[str] = set()
+        self._speaking: dict[str, asyncio.Task[None]] = {}
         self._speak_at = 0.0
 
     async def close(self) -> None:
         """Say nothing more of what is still being said."""
-        for task in self._tasks:
+        speaking = list(self._speaking.values())
+        for task in speaking:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*speaking, return_exceptions=True)
 
     # -- what the handler asks -------------------------------------------------------------------------------------------------------------
 
@@ -100,14 +102,18 @@ class SlackMessenger:
         if is_notice(expected.turn):
             return
         spot, key = Spot.of(expected.place, expected.turn), _key_of_placeholder(expected.place, expected.turn)
-        async with self._lanes.one(spot.channel):
-            try:
-                found = await self._posts.find(spot, {key}) if look else {}
+        self._expecting.add(key)
+        try:
+            async with self._lanes.one(spot.channel):
+                found = await self._posts.find(spot, key) if look else {}
                 self._stand(key, found.get(key) or await self._posts.send(spot, Look(blocks.WAITING), key))
-            except SlackTroubleError:
-                self._stand(key, "")  # nobody knows
-            except SlackError as error:
-                logger.debug("%s: no placeholder: %s", expected.place.session, error)
+        except SlackTroubleError:
+            self._stand(key, "")  # nobody knows
+        except SlackError as error:
+            logger.debug("%s: no placeholder: %s", expected.place.session, error)
+        finally:
+            self._expecting.discard(key)
+            self._show_words(spot, key)
 
     async def give_up(self, expected: Expected, *, failed: bool, look: bool) -> None:
         """See `Messenger`."""
@@ -122,14 +128,9 @@ class SlackMessenger:
     def speak(self, expected: Expected, text: str) -> None:
         """See `Messenger`. What comes while an update is awaited goes out with the next."""
         key = _key_of_placeholder(expected.place, expected.turn)
-        loop = asyncio.get_running_loop()
-        begun = key in self._spoken
-        if begun or self._standing.get(key):
-            self._spoken[key] = (text, loop.time())
-        if not begun and key in self._spoken:
-            task = loop.create_task(self._speak(Spot.of(expected.place, expected.turn), key))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._standing.get(key) or key in self._expecting:
+            self._spoken[key] = (text, asyncio.get_running_loop().time())
+            self._show_words(Spot.of(expected.place, expected.turn), key)
 
     async def replace(self, channel: str, ts: str, look: Look, key: str) -> None:
         """Make another message of one that is there. It is tried a few times; raises `SlackError`."""
@@ -159,7 +160,7 @@ class SlackMessenger:
         async def attempt() -> str:
             nonlocal doubt, standing
             if doubt:
-                found = await self._posts.find(spot, {key, placeholder} - {""})
+                found = await self._posts.find(spot, key, placeholder)
                 if key in found:
                     return found[key]
                 standing = found.get(placeholder)
@@ -183,13 +184,23 @@ class SlackMessenger:
         self._spoken.pop(placeholder, None)
 
         async def attempt() -> None:
-            ts = (await self._posts.find(spot, {placeholder})).get(placeholder) if look or standing == "" else standing
+            ts = (await self._posts.find(spot, placeholder)).get(placeholder) if look or standing == "" else standing
             if ts:
                 await self._posts.delete(spot, ts)
 
         await self._lanes.patiently(attempt)
 
     # -- words that are still coming -------------------------------------------------------------------------------------------------------
+
+    def _show_words(self, spot: Spot, key: str) -> None:
+        """See to it that what is being said is shown, if there is a placeholder to show it in."""
+        if key in self._expecting or key in self._speaking:
+            return
+        if not self._standing.get(key):
+            self._spoken.pop(key, None)
+        elif key in self._spoken:
+            self._speaking[key] = task = asyncio.get_running_loop().create_task(self._speak(spot, key))
+            task.add_done_callback(lambda _: self._speaking.pop(key, None))
 
     async def _speak(self, spot: Spot, key: str) -> None:
         """Update the placeholder by the words so far, until the answer takes its place, or no more words come.

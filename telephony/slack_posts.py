@@ -90,8 +90,11 @@ class SlackPosts:
             )
         )
 
-    async def find(self, spot: Spot, keys: set[str]) -> dict[str, str]:
-        """Which of these keys are there, and their ts: the newest of each. Where Slack lets nobody look, nothing is found."""
+    async def find(self, spot: Spot, key: str, placeholder: str = "") -> dict[str, str]:
+        """Which of two keys are there, and their ts: the newest of each. Who finds the first looks no further for the other.
+
+        Where Slack lets nobody look, nothing is found.
+        """
         found: dict[str, str] = {}
         cursor: str | None = None
         try:
@@ -99,11 +102,11 @@ class SlackPosts:
             for _ in range(MOST_PAGES):
                 page = await self._page(spot, cursor)
                 for message in page.get("messages", ()):
-                    key = _key_in(message, me.user)
-                    if key in keys:
-                        found[key] = max(found.get(key, ""), str(message["ts"]))
+                    seen = _key_in(message, me.user)
+                    if seen and seen in (key, placeholder):
+                        found[seen] = max(found.get(seen, ""), str(message["ts"]))
                 cursor = (page.get("response_metadata") or {}).get("next_cursor")
-                if not cursor:
+                if not cursor or key in found:
                     break
         except SlackRefusedError as error:
             logger.warning("%s: cannot look what was posted there already, so it may be posted twice: %s", spot.channel, error)

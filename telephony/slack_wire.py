@@ -65,6 +65,12 @@ class Kind(msgspec.Struct, frozen=True):
     type: str
 
 
+class Authorization(msgspec.Struct, frozen=True):
+    """An installation of the app for which an event is meant."""
+
+    team_id: str | None = None
+
+
 class Envelope(msgspec.Struct, frozen=True):
     """What the Events API posts."""
 
@@ -72,6 +78,12 @@ class Envelope(msgspec.Struct, frozen=True):
     team_id: str = ""
     challenge: str = ""
     event: dict[str, Any] = {}
+    authorizations: list[Authorization] = []
+
+    @property
+    def team(self) -> str:
+        """Whose app it is meant for. In channels that workspaces share, it may come of another's than `team_id`."""
+        return next((each.team_id for each in self.authorizations if each.team_id), self.team_id)
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -34,6 +34,15 @@ async def slow_echo(talk: Talk) -> None:
         talk.say(await talk.call(ponder, await talk.listen(Words())))
 
 
+@workflow
+async def fumbler(talk: Talk) -> None:
+    """Thinks, and then divides by what it heard; or says nothing at all."""
+    while True:
+        words = await talk.call(ponder, await talk.listen(Words()))
+        if words != "hush":
+            talk.say(str(1 // int(words)))
+
+
 TROUBLES = script("429:1,429:0,ratelimited,500,503:3,reset,lost,garbage,internal_error,fatal_error,service_unavailable,slow:0.05")
 
 

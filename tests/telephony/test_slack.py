@@ -13,6 +13,7 @@ from support.slack_house import ADA, BOB, DIRECT, SECRET, body, buttons, context
 from telephony.simulators.slack_faults import Fault, script
 from telephony.simulators.slack_sender import SlackSender
 from telephony.simulators.slack_workspace import BOT, GENERAL
+from telephony.slack_blocks import WAITING
 from telephony.slack_signature import sign
 
 DM = "slack:T0SIMULATED:D0ADA"
@@ -171,6 +172,24 @@ async def test_a_bug_is_told_in_a_plain_sentence(valkey, valkey_url):
         assert not any("One moment" in text_of(each) for each in kit.workspace.said(DIRECT))
 
 
+async def test_a_bug_after_some_thought_leaves_a_plain_sentence_in_the_placeholders_place(valkey, valkey_url):
+    async with slack_kit(valkey_url, "support.slack_copies:fumbler") as kit:
+        await kit.say("0")
+        await until(lambda: len(kit.texts()) == 1 and "orry" in kit.texts()[0], kit.texts)
+        await kit.rest(valkey)
+        assert ("posted", text_of(kit.workspace.said(DIRECT)[0])) not in kit.seen  # it was a placeholder first
+        await kit.say("1")
+        await until(lambda: kit.texts()[1:] == ["1"], kit.texts)
+
+
+async def test_a_turn_without_a_word_leaves_no_placeholder(valkey, valkey_url):
+    async with slack_kit(valkey_url, "support.slack_copies:fumbler") as kit:
+        await kit.say("hush")
+        await until(lambda: ("deleted", WAITING) in kit.seen, lambda: kit.seen)
+        await kit.rest(valkey)
+        assert kit.workspace.said(DIRECT) == []
+
+
 async def test_a_restart_comes_after_what_was_said_before_it(valkey, valkey_url):
     async with slack_kit(valkey_url, "support.chats:phoenix") as kit:
         kit.workspace.faults["chat.postMessage"] = deque(script("429:1*5"))
@@ -199,7 +218,9 @@ async def test_choices_are_buttons_that_show_what_was_chosen(valkey, valkey_url)
         sure = kit.workspace.said(GENERAL, root["ts"])[-1]
         assert buttons(sure) == ["Yes", "No"]
         await kit.sender.send_press(kit.sender.press(sure, 0, ADA))
-        await until(lambda: "That was failed." in kit.texts(**where), lambda: kit.texts(**where))
+        await until(lambda: kit.texts(**where)[-2:] == ["That was failed.", "Tell me."], lambda: kit.texts(**where))
+        await kit.say("a story", GENERAL, root["ts"])
+        await until(lambda: kit.texts(**where)[-1] == "I heard a story.", lambda: kit.texts(**where))
         await kit.rest(valkey)
 
 
@@ -316,14 +337,24 @@ async def test_the_address_is_verified_after_the_signature(valkey, valkey_url):
 
 async def test_another_workspace_is_refused_with_a_hint(valkey, valkey_url, caplog):
     async with slack_kit(valkey_url, "support.chats:parrot") as kit:
-        event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "one")) | {"team_id": "T0OTHER"}
-        assert await kit.sender.send(event) == 403
+        event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "one"))
+        foreign = event | {"team_id": "T0OTHER", "authorizations": [{"team_id": "T0OTHER"}]}
+        assert await kit.sender.send(foreign) == 403
+        assert await kit.sender.send({name: value for name, value in foreign.items() if name != "authorizations"}) == 403
         press = {"type": "block_actions", "team": {"id": "T0OTHER"}, "actions": []}
         assert await kit.sender.send_press(press) == 403
         status, _ = await kit.sender.send_command(kit.sender.command("x", ADA, GENERAL) | {"team_id": "T0OTHER"})
         assert status == 403
         assert "uninstall the app in the other one" in caplog.text
         assert stored(valkey) == []
+
+
+async def test_a_channel_that_workspaces_share_is_ours_too(valkey, valkey_url):
+    async with slack_kit(valkey_url, "support.chats:parrot") as kit:
+        message = kit.workspace.write(GENERAL, BOB, f"<@{BOT}> one")
+        assert await kit.sender.send(kit.sender.mention(message) | {"team_id": "T0OTHER", "is_ext_shared_channel": True}) == 200
+        await kit.until_said("Hello!", "You said one.", channel=GENERAL, thread=message["ts"])
+        assert stored(valkey) == [f"slack:T0SIMULATED:{GENERAL}:{message['ts']}".encode()]
 
 
 async def test_while_nobody_knows_which_workspace_is_ours_slack_is_asked_to_come_again(valkey, valkey_url):
@@ -492,7 +523,7 @@ async def test_what_is_no_good_by_socket_is_acknowledged_and_what_is_not_stored_
         await until(lambda: workspace.sockets)
         good = sender.message(workspace.write(DIRECT, ADA, "one"))
         assert await workspace.push("events_api", good | {"event": {"type": "message"}}, "bad")
-        assert await workspace.push("events_api", good | {"team_id": "T0OTHER"}, "foreign")
+        assert await workspace.push("events_api", good | {"authorizations": [{"team_id": "T0OTHER"}]}, "foreign")
         assert await workspace.push("something_new", {}, "new")
         workspace.faults["auth.test"] = deque(script("500"))
         kit.house.api._me = None

@@ -164,6 +164,28 @@ async def test_partial_words_replace_the_placeholder_and_never_the_answer(monkey
         assert d.workspace.counts["chat.postMessage"] == 1
 
 
+async def test_words_that_come_before_the_placeholder_is_there_are_shown_in_it():
+    async with desk() as d:
+        d.fails("chat.postMessage", "slow:0.2")
+        expecting = asyncio.create_task(d.messenger.expect(expected(), look=False))
+        await until(lambda: d.workspace.calls)
+        d.messenger.speak(expected(), "Once upon")
+        await expecting
+        await until(lambda: d.texts() == ["Once upon …"], d.texts)
+
+
+async def test_words_for_which_there_is_no_placeholder_are_not_kept():
+    async with desk() as d:
+        d.fails("chat.postMessage", "channel_not_found")
+        expecting = asyncio.create_task(d.messenger.expect(expected(), look=False))
+        await asyncio.sleep(0)
+        d.messenger.speak(expected(), "Once upon")
+        await expecting
+        d.messenger.speak(expected(), "Once upon a time")
+        assert not d.messenger._spoken
+        assert not d.messenger._speaking
+
+
 async def test_partial_words_that_are_not_fresh_are_not_shown_lest_they_replace_anothers_answer(monkeypatch):
     monkeypatch.setattr("telephony.slack_messenger.SPEAK_SECONDS", 0.02)
     monkeypatch.setattr("telephony.slack_messenger.FRESH_SECONDS", 0.05)
@@ -176,7 +198,7 @@ async def test_partial_words_that_are_not_fresh_are_not_shown_lest_they_replace_
         await asyncio.sleep(0.4)
         assert d.texts() == ["The answer."]
         assert not d.messenger._spoken
-        assert not d.messenger._tasks
+        assert not d.messenger._speaking
 
 
 async def test_partial_words_that_grow_old_while_the_channel_is_busy_are_not_shown_either(monkeypatch):
