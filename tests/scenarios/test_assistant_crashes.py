@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,7 +33,7 @@ from telephony.simulators.model import endpoint
 from telephony.simulators.model.endpoint import ModelEndpoint
 from telephony.simulators.model.wire import Call, Json
 from telephony.simulators.model.wire import Reply as Answer
-from workflows.events import Memo, Opened, decode
+from workflows.events import Heard, Memo, Opened, decode
 from workflows.registry import Registry
 from workflows.run import Run
 
@@ -312,3 +313,62 @@ async def test_those_who_take_over_are_killed_as_well(tmp_path: Path) -> None:
     count = len(first.moments)
     deaths = await asyncio.gather(*(killed(*numbers) for numbers in itertools.product(range(1, count + 1, stride), range(1, 12, stride))))
     assert max(deaths) == 2
+
+
+@pytest.mark.proof
+async def test_twenty_messages_at_once_and_servers_that_die_one_after_the_other(tmp_path: Path) -> None:
+    """Clients insist, each with its key, at whatever server there is; every message is taken once, and its answer is one for ever."""
+    rng = Random(int(os.environ.get("CRASH_SEED", "1")))
+    texts_ = [f"status of cup-{number}" for number in range(20)]
+    async with model_server() as model:
+        crowd = Crowd(tmp_path / "crowd", model, *(rng.randint(20, 120) for _ in range(8)))
+        answers = await crowd.gather(texts_)
+        heard = [event for event in crowd.recorded if isinstance(event, Heard)]
+        assert sorted(event.payload["text"] for event in heard) == sorted(texts_)
+        assert len({event.id for event in heard}) == len(heard)
+        for text, replies in answers.items():
+            assert len({msgspec.json.encode(reply.json) for reply in replies}) == 1, text
+            assert f'"{text.removeprefix("status of ")}"' in replies[0].json["replies"][-1]["text"]
+        thoughts = [event for event in crowd.recorded if isinstance(event, Memo) and event.name == "think"]
+        assert len(thoughts) == 2 * len(texts_)
+        assert crowd.deaths >= 3
+        assert len(thoughts) <= model.requests <= len(thoughts) + crowd.deaths
+
+
+class Crowd(Life):
+    """A session that many speak in at once."""
+
+    async def gather(self, texts_: list[str]) -> dict[str, list[Reply]]:
+        """What each of the texts is answered, and is again when all is over."""
+        self._texts = texts_
+        self._web: WebClient | None = None
+        self.answers: dict[str, list[Reply]] = {}
+        await self.lead()
+        return self.answers
+
+    async def _lead(self) -> Any:
+        async with self._server(0, armed=False) as (_, web):
+            id_ = (await web.create()).json["id"]
+        clients = asyncio.gather(*(self._insist(id_, text) for text in self._texts))
+        for fatal in self.fatal:
+            async with self._server(fatal, armed=True) as (server, web):
+                self._web = web
+                await eventually(lambda: not server.alive or clients.done())
+                self.deaths += not server.alive
+            self._web = None
+        async with self._server(0, armed=False) as (_, web):
+            self._web = web
+            first = await clients
+            self.answers = {text: [reply] for text, reply in zip(self._texts, first, strict=True)}
+            for text in self._texts:
+                self.answers[text].append(await self._insist(id_, text))
+            self.recorded = self._events(f"web:{id_}")
+
+    async def _insist(self, id_: str, text: str) -> Reply:
+        while True:
+            if self._web is not None:
+                with contextlib.suppress(aiohttp.ClientError, RuntimeError):  # it died, or has been buried by now
+                    reply = await self._web.say(id_, text, key=text, wait=60)
+                    if reply.status == 200:
+                        return reply
+            await asyncio.sleep(0.05)
