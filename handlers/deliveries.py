@@ -73,7 +73,10 @@ class Messenger(Protocol):
         ...
 
     async def give_up(self, expected: Expected, *, failed: bool, look: bool) -> None:
-        """The turn has ended without a word: what stands there for it goes, or, if it `failed`, becomes an apology. Raises nothing."""
+        """Nothing will be said for the turn: what stands there for it goes. Raises nothing.
+
+        `failed`: it has not ended, but its session is left alone, since it may be what kills servers; an apology takes the place.
+        """
         ...
 
     def speak(self, expected: Expected, text: str) -> None:

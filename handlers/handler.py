@@ -283,6 +283,7 @@ class Handler(AsyncioActor):
             self._due.set_timers(run)
             if journal.left_alone:
                 self._report()
+                work.apologise(run, self)
             elif journal.mine:
                 work.start(run, self)
             else:

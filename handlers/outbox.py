@@ -54,7 +54,7 @@ class Outbox:
     out if it is not renewed, in seconds of the loop's clock; None: we do not lead. `_posting`: the key of what is being posted.
     """
 
-    __slots__ = ("_house", "_led_from", "_posting", "_reported", "_shown", "_task", "_timer", "_until", "suspicious")
+    __slots__ = ("_apologised", "_house", "_led_from", "_posting", "_reported", "_shown", "_task", "_timer", "_until", "suspicious")
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -65,6 +65,7 @@ class Outbox:
         self._until: float | None = None
         self._shown: dict[str, Placeholder] = {}
         self._reported = False
+        self._apologised = ""
         self.suspicious = False
 
     def __bool__(self) -> bool:
@@ -105,6 +106,8 @@ class Outbox:
 
     def foresee(self, run: Run) -> None:
         """An event is about to be fed. It may end a turn that is worked on, be it on another node: there a placeholder may stand."""
+        if self._until is None and (run.calls or run.restart is not None or run.unsent):
+            self.suspicious = True  # somebody leads, or has led; it may be us soon
         turn = _worked_on(run)
         if turn is not None:
             self._suspect(run, turn)
@@ -130,6 +133,14 @@ class Outbox:
             if not self._shown.setdefault(expected.key, Placeholder(expected, ours=False)).ours:
                 look = turn.number - run.opened.base < self._led_from
                 self._begin("", self._expect(messenger, expected, handler, look=look), handler)
+
+    def apologise(self, run: Run, handler: AsyncioActor) -> None:
+        """The session is left alone: nobody works on its turn any more, and whoever waits for it is told so, once."""
+        turn, messenger = _worked_on(run), self._house.messengers.get(run.opened.channel)
+        if turn is None or messenger is None or self._task is not None or self._until is None or self._apologised == turn.id:
+            return
+        self._apologised = turn.id
+        self._begin("", self._give_up(messenger, Placeholder(_expected(run, turn), ours=False), handler, failed=True), handler)
 
     def posted(self, posted: Posted) -> None:
         """Something was posted: it stands where the placeholder of the turn that it answers stood."""
@@ -217,11 +228,11 @@ class Outbox:
         self._shown[expected.key] = Placeholder(expected, ours=True)
         self._done(handler)
 
-    async def _give_up(self, messenger: Messenger, placeholder: Placeholder, handler: AsyncioActor) -> None:
+    async def _give_up(self, messenger: Messenger, placeholder: Placeholder, handler: AsyncioActor, *, failed: bool = False) -> None:
         if self.in_doubt:
             return
         with _logged(placeholder.expected):
-            await messenger.give_up(placeholder.expected, failed=False, look=not placeholder.ours)
+            await messenger.give_up(placeholder.expected, failed=failed, look=not placeholder.ours)
         self._shown.pop(placeholder.expected.key, None)
         self._done(handler)
 

@@ -100,6 +100,11 @@ class Work:
         if (outbox := self._outbox_of(run)) is not None:
             outbox.start(run, handler, {posted.key for posted in self.held if isinstance(posted, Posted)})
 
+    def apologise(self, run: Run, handler: AsyncioActor) -> None:
+        """The session is left alone."""
+        if self._outbox is not None:
+            self._outbox.apologise(run, handler)
+
     def look_back(self, run: Run) -> None:
         """A former life of this node may have had the session before."""
         if (outbox := self._outbox_of(run)) is not None:

@@ -5,7 +5,8 @@ from support.house import SESSION, opening
 from support.office import Office, clerk, mended
 
 from handlers.deliveries import LONGEST_FACT, MOST_FACTS, bounded
-from handlers.history import LEASE_MS
+from handlers.history import LEASE_MS, partition_of
+from handlers.journal import TAKE_OVERS
 from workflows import Choice, Words
 from workflows.conversation import APOLOGY
 from workflows.events import Opened
@@ -160,6 +161,25 @@ def test_a_placeholder_goes_though_its_node_dies_when_the_turn_ends_without_a_wo
     assert office.messengers["b.1"].calls == [("give up", "1", True)]
     assert office.wall.placeholders == {}
     assert office.town.pending == []
+
+
+def test_who_waits_for_a_session_that_is_left_alone_is_told_so_once(office):
+    office.seconds = 1_000.0
+    a = office.node("a.1")
+    office.open(a)
+    a.tell("1", "think")
+    office.town.wait(1.0)
+    a.kill()
+    office.town.store.partitions[partition_of(SESSION)].owner[SESSION] = ("a.1", TAKE_OVERS)
+    b = office.node("b.1")
+    office.town.wait(10.0)
+    assert office.messengers["b.1"].calls == []
+    b.tell("2", "hello?")
+    b.tell("3", "hello??")
+    office.town.wait(10.0)
+    assert office.messengers["b.1"].calls == [("apologise", "1", True)]
+    assert office.wall.placeholders == {}
+    assert office.town.pending == [SESSION]
 
 
 # -- who posts -----------------------------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class WallMessenger:
                 return
 
     async def give_up(self, expected: Expected, *, failed: bool, look: bool) -> None:
-        self.calls.append(("give up", expected.turn, look))
+        self.calls.append(("apologise" if failed else "give up", expected.turn, look))
         while True:
             try:
                 await self._carry(lambda: self.wall.give_up(expected))
