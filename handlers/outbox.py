@@ -9,20 +9,20 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
 from handlers.actors import AsyncioActor
-from handlers.deliveries import Delivery, Expected, Messenger, Place, bounded
+from handlers.deliveries import Delivery, Expected, Messenger, bounded
 from handlers.effects import Emit
 from handlers.history import LEASE_MS
 from handlers.house import House
 from handlers.messages import Free, Posted
+from handlers.placeholders import Placeholder, Placeholders, expected_for, place_of, worked_on
 from workflows.outgoing import APOLOGY, Unsent
 from workflows.run import Run
-from workflows.turns import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +31,7 @@ AGAIN_SECONDS = (0.5, 30.0)
 
 FREE = Free()
 
-MOST_SUSPECTS = 3
-"""How many turns are looked through for what a dead node has left: it was at work on the last, or had just done with it."""
-
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Placeholder(NamedTuple):
-    """One that may stand for a turn. `ours`: we have put it there, and have led without a break since."""
-
-    expected: Expected
-    ours: bool
 
 
 class Outbox:
@@ -54,7 +44,7 @@ class Outbox:
     out if it is not renewed, in seconds of the loop's clock; None: we do not lead. `_posting`: the key of what is being posted.
     """
 
-    __slots__ = ("_apologised", "_house", "_led_from", "_posting", "_reported", "_shown", "_task", "_timer", "_until", "suspicious")
+    __slots__ = ("_apologised", "_house", "_led_from", "_placeholders", "_posting", "_reported", "_task", "_timer", "_until", "suspicious")
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -63,7 +53,7 @@ class Outbox:
         self._posting = ""
         self._led_from = 0
         self._until: float | None = None
-        self._shown: dict[str, Placeholder] = {}
+        self._placeholders = Placeholders(house.messengers)
         self._reported = False
         self._apologised = ""
         self.suspicious = False
@@ -87,8 +77,7 @@ class Outbox:
         """We do not lead, or may not have led for a while: nothing more is posted."""
         self._until = None
         self.stop()
-        if self._shown:
-            self._shown = {key: Placeholder(each.expected, ours=False) for key, each in self._shown.items()}
+        self._placeholders.doubt()
 
     @property
     def in_doubt(self) -> bool:
@@ -101,16 +90,14 @@ class Outbox:
         """Whether something has to be posted, or a placeholder to go."""
         if self.suspicious:
             self.suspicious = False
-            self._look_back(run)
-        return bool(run.unsent) or (bool(self._shown) and self._in_vain(run) is not None)
+            self._placeholders.look_back(run)
+        return bool(run.unsent) or self._placeholders.in_vain(run) is not None
 
     def foresee(self, run: Run) -> None:
-        """An event is about to be fed. It may end a turn that is worked on, be it on another node: there a placeholder may stand."""
+        """An event is about to be fed."""
         if self._until is None and (run.calls or run.restart is not None or run.unsent):
             self.suspicious = True  # somebody leads, or has led; it may be us soon
-        turn = _worked_on(run)
-        if turn is not None:
-            self._suspect(run, turn)
+        self._placeholders.foresee(run)
 
     def start(self, run: Run, handler: AsyncioActor, held: set[str]) -> None:
         """Begin what is next, if we lead and nothing is under way; `held` are the keys of the posts whose receipts wait to be recorded."""
@@ -118,41 +105,41 @@ class Outbox:
         key = "" if first is None else key_of(run, first)
         if self._posting not in ("", key):
             self.stop()  # another node has recorded its receipt
-        if self._task is not None or self._until is None or not (first is not None or run.calls or self._shown):
+        if self._task is not None or self._until is None or not (first is not None or run.calls or self._placeholders):
             return
         messenger = self._house.messengers.get(run.opened.channel)
         if messenger is None:
-            self._report(run)
-        elif (vain := self._in_vain(run)) is not None:
+            if first is not None:
+                self._report(run)
+        elif (vain := self._placeholders.in_vain(run)) is not None:
             self._begin("", self._give_up(messenger, vain, handler), handler)
         elif first is not None:
             if key not in held:
                 self._begin(key, self._post(messenger, run, first, handler), handler)
-        elif (turn := _worked_on(run)) is not None:
-            expected = _expected(run, turn)
-            if not self._shown.setdefault(expected.key, Placeholder(expected, ours=False)).ours:
+        elif (turn := worked_on(run)) is not None:
+            expected = expected_for(run, turn)
+            if not self._placeholders.suspect(expected).ours:
                 look = turn.number - run.opened.base < self._led_from
                 self._begin("", self._expect(messenger, expected, handler, look=look), handler)
 
     def apologise(self, run: Run, handler: AsyncioActor) -> None:
         """The session is left alone: nobody works on its turn any more, and whoever waits for it is told so, once."""
-        turn, messenger = _worked_on(run), self._house.messengers.get(run.opened.channel)
+        turn, messenger = worked_on(run), self._house.messengers.get(run.opened.channel)
         if turn is None or messenger is None or self._task is not None or self._until is None or self._apologised == turn.id:
             return
         self._apologised = turn.id
-        self._begin("", self._give_up(messenger, Placeholder(_expected(run, turn), ours=False), handler, failed=True), handler)
+        self._begin("", self._give_up(messenger, Placeholder(expected_for(run, turn), ours=False), handler, failed=True), handler)
 
     def posted(self, posted: Posted) -> None:
         """Something was posted: it stands where the placeholder of the turn that it answers stood."""
         if self._posting == posted.key:
             self.stop()
-        if self._shown:
-            self._shown = {key: each for key, each in self._shown.items() if each.expected.turn != posted.turn}
+        self._placeholders.replace(posted.turn)
 
     def forget(self) -> None:
         """Nothing is outstanding any more, or it is another node's business."""
         self.stop()
-        self._shown = {}
+        self._placeholders.clear()
 
     def stop(self) -> None:
         """Whatever is under way is not to go on."""
@@ -165,10 +152,10 @@ class Outbox:
 
     def speaking(self, run: Run, begin: Callable[[], Emit]) -> Callable[[], Emit]:
         """How an effect of the run emits its words: as `begin` says, and to where the placeholder of its turn stands."""
-        turn, messenger = _worked_on(run), self._house.messengers.get(run.opened.channel)
+        turn, messenger = worked_on(run), self._house.messengers.get(run.opened.channel)
         if turn is None or messenger is None:
             return begin
-        expected = _expected(run, turn)
+        expected = expected_for(run, turn)
 
         def begin_both() -> Emit:
             emit, said = begin(), ""
@@ -177,7 +164,7 @@ class Outbox:
                 nonlocal said
                 emit(words)
                 said += words
-                if self._until is not None and expected.key in self._shown:
+                if self._until is not None and expected in self._placeholders:
                     messenger.speak(expected, said)
 
             return speak
@@ -203,9 +190,7 @@ class Outbox:
     async def _post(self, messenger: Messenger, run: Run, unsent: Unsent, handler: AsyncioActor) -> None:
         """Post an output until that has come to a receipt."""
         delivery = _delivery(run, unsent)
-        look = unsent.number[0] - run.opened.base < self._led_from or any(
-            each.expected.turn == unsent.turn and not each.ours for each in self._shown.values()
-        )
+        look = unsent.number[0] - run.opened.base < self._led_from or self._placeholders.is_strange(unsent.turn)
         for attempt in count():
             if self.in_doubt:  # this process has stood still: the timer comes later
                 return
@@ -225,7 +210,7 @@ class Outbox:
             return
         with _logged(expected):
             await messenger.expect(expected, look=look)
-        self._shown[expected.key] = Placeholder(expected, ours=True)
+        self._placeholders.put(expected)
         self._done(handler)
 
     async def _give_up(self, messenger: Messenger, placeholder: Placeholder, handler: AsyncioActor, *, failed: bool = False) -> None:
@@ -233,38 +218,13 @@ class Outbox:
             return
         with _logged(placeholder.expected):
             await messenger.give_up(placeholder.expected, failed=failed, look=not placeholder.ours)
-        self._shown.pop(placeholder.expected.key, None)
+        self._placeholders.remove(placeholder.expected)
         self._done(handler)
 
     def _done(self, handler: AsyncioActor) -> None:
         self._task = None
         self.stop()
         handler.deliver(FREE)
-
-    # -- placeholders ----------------------------------------------------------------------------------------------------------------------
-
-    def _look_back(self, run: Run) -> None:
-        """A placeholder may stand for a turn of late that has said nothing."""
-        taken_up = [turn for turn in run.turns.last.values() if turn.consumed and turn.state != "kept"]
-        for turn in taken_up[-MOST_SUSPECTS:]:
-            if turn.start == (run.turns.count if turn.end is None else turn.end):
-                self._suspect(run, turn)
-
-    def _suspect(self, run: Run, turn: Turn) -> None:
-        if run.opened.channel in self._house.messengers:
-            expected = _expected(run, turn)
-            self._shown.setdefault(expected.key, Placeholder(expected, ours=False))
-
-    def _in_vain(self, run: Run) -> Placeholder | None:
-        """A placeholder for which nothing will come: its turn is over and has nothing to be posted, or its generation is."""
-        for each in self._shown.values():
-            turn = run.turns.last.get(each.expected.turn)
-            if turn is None or each.expected.place.gen != run.opened.gen:
-                return each
-            over = turn.end is not None or run.restart is not None
-            if over and not any(unsent.answers and unsent.turn == turn.id for unsent in run.unsent):
-                return each
-        return None
 
     def _report(self, run: Run) -> None:
         if not self._reported:
@@ -293,20 +253,4 @@ def key_of(run: Run, unsent: Unsent) -> str:
 
 def _delivery(run: Run, unsent: Unsent) -> Delivery:
     prompt = unsent.prompt if unsent.prompt == run.prompt else None  # else it has been answered since
-    return Delivery(_place(run), *unsent.number, unsent.output, unsent.turn, unsent.answers, prompt, key_of(run, unsent))
-
-
-def _expected(run: Run, turn: Turn) -> Expected:
-    return Expected(_place(run), turn.id, f"{run.session}/{run.opened.gen}/{turn.id}/expected")
-
-
-def _place(run: Run) -> Place:
-    return Place(run.session, run.opened.gen, run.opened)
-
-
-def _worked_on(run: Run) -> Turn | None:
-    """The turn for which an effect is called, if it has said nothing yet."""
-    turn = run.turns.current
-    if turn is None or turn.end is not None or run.turns.count > turn.start:
-        return None
-    return turn if any(step.kind == "call" for step in run.calls.values()) else None
+    return Delivery(place_of(run), *unsent.number, unsent.output, unsent.turn, unsent.answers, prompt, key_of(run, unsent))
