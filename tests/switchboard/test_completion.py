@@ -34,8 +34,9 @@ def in_bash(shop: Shop, *words: str) -> list[str]:
 
 
 def test_commands_and_options_are_offered(shop: Shop) -> None:
-    assert asked(shop, "switchboard s") == ["serve", "sessions"]
+    assert asked(shop, "switchboard s") == ["serve", "sessions", "slack"]
     assert asked(shop, "switchboard sessions ") == ["ls", "show", "export", "forget", "resume"]
+    assert asked(shop, "switchboard alexa ") == ["say", "model"]
     assert asked(shop, "switchboard ca") == ["call"], "those of other distributions, too"
     assert asked(shop, "switchboard doctor --re") == ["--repair"]
 
