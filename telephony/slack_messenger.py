@@ -107,10 +107,10 @@ class SlackMessenger:
             async with self._lanes.one(spot.channel):
                 found = await self._posts.find(spot, key) if look else {}
                 self._stand(key, found.get(key) or await self._posts.send(spot, Look(blocks.WAITING), key))
-        except SlackTroubleError:
-            self._stand(key, "")  # nobody knows
         except SlackError as error:
             logger.debug("%s: no placeholder: %s", expected.place.session, error)
+            if look or isinstance(error, SlackTroubleError):
+                self._stand(key, "")  # nobody knows
         finally:
             self._expecting.discard(key)
             self._show_words(spot, key)

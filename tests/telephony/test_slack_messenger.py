@@ -271,6 +271,17 @@ async def test_who_takes_over_replaces_the_placeholder_of_the_dead():
         assert d.workspace.counts["chat.postMessage"] == 1
 
 
+@pytest.mark.parametrize("fault", ["429:1", "500", "ratelimited"])
+async def test_who_could_not_look_for_a_placeholder_looks_again_before_the_answer(fault):
+    async with desk() as d:
+        await d.messenger.expect(expected(), look=False)
+        async with desk(d.workspace) as heir:
+            d.fails("conversations.history", fault)
+            await heir.messenger.expect(expected(), look=True)
+            await heir.messenger.post(delivery("Hello"), look=False)
+        assert d.texts() == ["Hello"]
+
+
 async def test_the_rest_of_a_long_answer_is_posted_by_who_takes_over():
     async with desk() as d:
         d.fails("chat.postMessage", "ok,ok,hang")
