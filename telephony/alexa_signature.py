@@ -19,6 +19,7 @@ from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import certifi
 import msgspec
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import PolicyBuilder, Store
 
 from telephony.alexa_fetch import fetch_chain
 from telephony.errors import AgeError, ChainError, ChainUrlError, SignatureError, UnverifiedError
@@ -85,7 +86,7 @@ class AlexaVerifier:
     def __init__(
         self, roots: Iterable[x509.Certificate] | None = None, fetch: Fetch = fetch_chain, clock: Callable[[], float] = time.time
     ) -> None:
-        self._roots = None if roots is None else list(roots)
+        self._store = None if roots is None else Store(list(roots))
         self._fetch = fetch
         self._clock = clock
         self._keys: OrderedDict[str, _Key] = OrderedDict()
@@ -131,13 +132,13 @@ class AlexaVerifier:
     def _read(self, pem: bytes) -> _Key:
         """The key of a chain that leads from Alexa's service to a trusted root, now (AX3)."""
         now = datetime.fromtimestamp(self._clock(), UTC)
-        store = Store(list(_public_roots()) if self._roots is None else self._roots)
+        store = self._store or _public_store()
         try:
             leaf, *between = x509.load_pem_x509_certificates(pem)
             verifier = PolicyBuilder().store(store).time(now).build_server_verifier(x509.DNSName(SERVICE))
             chain = verifier.verify(leaf, between)
             public = leaf.public_key()
-        except (ValueError, VerificationError) as error:  # what is no certificate, and what is none to be trusted
+        except Exception as error:  # noqa: BLE001 - what is no certificate may raise anything; VerificationError is but one of many
             raise ChainError(f"the certificate chain is not to be trusted: {error}") from None
         if not isinstance(public, RSAPublicKey):
             raise ChainError("the certificate's key is not RSA")
@@ -208,6 +209,12 @@ def _only(headers: Mapping[str, str]) -> dict[str, str]:
         if name in _HEADERS:
             found[name] = "" if name in found else value
     return found
+
+
+@lru_cache(maxsize=1)
+def _public_store() -> Store:
+    """Read when the first chain comes: it takes a tenth of a second."""
+    return Store(list(_public_roots()))
 
 
 def _public_roots() -> Iterator[x509.Certificate]:
