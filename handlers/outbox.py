@@ -231,7 +231,7 @@ class Outbox:
             self._reported = True
             logger.error(
                 "%s has something to send by the channel %s, which is not here or cannot post: nobody sees what is said there. "
-                "Install or configure the channel; what waits is sent then.",
+                "Install or configure the channel; what waits is sent then (`switchboard doctor` names what was given up meanwhile).",
                 run.session, run.opened.channel,
             )  # fmt: skip
 
