@@ -22,6 +22,7 @@ from telephony import slack_wire as wire
 from telephony.errors import RefusedError, SlackError
 from telephony.slack_api import SlackApi
 from telephony.slack_messenger import SlackMessenger
+from telephony.slack_typed import plain
 from workflows.listen import Transfer
 from workflows.turns import Answer
 
@@ -138,7 +139,7 @@ class SlackIntake:
         except (SlackError, TimeoutError) as error:
             logger.warning("a slash command cannot be taken, since the direct message cannot be opened: %s", error)
             return UNREACHABLE
-        text = wire.plain(command.text, me.user)
+        text = plain(command.text, me.user)
         begin = self._opening(channel, None, command.user_id)
         if begin is not None:
             payload = {"text": text, "user": command.user_id}

@@ -5,20 +5,19 @@ Contract: rows SL3 to SL5 of `docs/channels.md`; https://docs.slack.dev/referenc
 """
 
 import re
-import unicodedata
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
 
 from telephony.errors import RefusedError
+from telephony.slack_typed import plain, visible
 
 KEPT_SUBTYPES = frozenset({"", "file_share", "thread_broadcast", "me_message"})
 """Of messages: what people write. All others are news about messages and channels, or the words of bots (SL4)."""
 
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,31}")
 _TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
-_SPECIAL = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 _QUESTION = re.compile(
     r"(?P<session>slack:[A-Za-z0-9:.]+)/(?P<gen>[0-9]{1,16})/(?P<position>[0-9]{1,16})\.(?P<ordinal>[0-9]{1,7})/[^~]*~[0-9]+"
 )
@@ -273,35 +272,3 @@ def press(interaction: Interaction, me: Me) -> Press | None:
         container.message_ts,
         interaction.message,
     )
-
-
-# -- texts ---------------------------------------------------------------------------------------------------------------------------------
-
-
-def plain(text: str, me: str) -> str:
-    """What was typed, without Slack's markup: our own name goes, as do the marks around others, channels and links."""
-
-    def spelt(found: re.Match[str]) -> str:
-        mark, target, label = found[1], found[2], found[3]
-        match mark:
-            case "@":
-                return "" if target == me else f"@{label or target}"
-            case "#":
-                return f"#{label or target}"
-            case "!":
-                return label or "@" + target.partition("^")[0]
-            case _:
-                address = target.removeprefix("mailto:")
-                return f"{label} ({target})" if label and label not in (target, address) else address
-
-    return visible(unescape(_SPECIAL.sub(spelt, text)))
-
-
-def unescape(text: str) -> str:
-    """What Slack escapes is these three characters, and no others."""
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def visible(text: str) -> str:
-    """A text without the control characters that nobody can have meant, nor space around it."""
-    return "".join([each for each in text if each in "\n\t" or unicodedata.category(each) != "Cc"]).strip()

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import RefusedError
-from telephony.slack_wire import Envelope, Interaction, Me, decode, plain, press, read, utterance
+from telephony.slack_typed import plain
+from telephony.slack_wire import Envelope, Interaction, Me, decode, press, read, utterance
 
 ME = Me("T1", "U0BOT")
 MESSAGE = {"type": "message", "channel": "C1", "channel_type": "channel", "user": "U0ADA", "text": "hi", "ts": "17.000100"}
