@@ -31,8 +31,8 @@ MODEL = "gpt-4.1-mini"
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 22.0
-"""How long a server may say nothing at all, before its answer or within: within the budget of the effect. Models that reason take their time
-before the first word."""
+"""How long a server may say nothing at all, before its answer or in the middle of it: less than the budget of the effect. Models that
+reason take their time before the first word."""
 
 TAIL_SECONDS = 2.0
 """How long the usage is waited for when the answer is complete."""
