@@ -259,8 +259,7 @@ MUTATIONS = RECEIPTS | {
 
 NOTICED = {
     "look_before_posting": 5,
-    "compared_posts": 393,
-    "leader_posts": 2,
+    "compared_posts": 36,
     "tail_check": 12,
     "fresh_uids": 14,
     "checked_restart": 5,
