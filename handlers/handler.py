@@ -140,6 +140,8 @@ class Handler(AsyncioActor):
             case Posted():
                 await self._note_receipt(message)
             case Free():
+                if self._journal.state == "unknown":  # to settle on nothing would drop what effects have come to
+                    await self._journal.load()
                 await self._settle()
             case Due():
                 await self._due.fire(message)

@@ -263,6 +263,21 @@ def test_a_receipt_is_kept_while_the_store_is_down(office):
     assert office.town.pending == []
 
 
+def test_what_an_effect_came_to_is_kept_when_the_messenger_is_done_while_the_store_is_lost(office):
+    node = office.node("a.1")
+    office.open(node)
+    node.tell("1", "think")
+    office.town.wait(0.05)
+    node.line.faults.extend(["call lost", "call lost"])
+    node.line.delay = lambda: 1.0
+    node.resume()  # it asks the store, and in vain; meanwhile the placeholder stands, and the effect comes to its result
+    office.town.wait(3.0)
+    node.line.delay = None
+    office.town.wait(20.0)
+    assert office.thoughts == 1
+    assert office.said[1:] == ["I thought about think."]
+
+
 def test_a_messenger_that_raises_is_asked_again_and_looks(office, caplog):
     node = office.node("a.1")
     office.open(node)

@@ -90,10 +90,12 @@ class Office:
     def __init__(self) -> None:
         self.wall = Wall()
         self.seconds = 1.0
+        self.thoughts = 0
         self.town = Town([clerk], {"think": self._think})
         self.messengers: dict[str, WallMessenger] = {}
 
     async def _think(self, word: str) -> str:
+        self.thoughts += 1
         await asyncio.sleep(self.seconds)
         return f"I thought about {word}."
 
