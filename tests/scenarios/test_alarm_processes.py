@@ -106,7 +106,7 @@ async def test_the_reminders_of_a_server_that_is_killed_are_told_by_the_other_on
 
 async def test_what_fell_due_while_no_server_was_there_is_told_when_one_is_and_once(street: Street) -> None:
     async with street.server() as a, street.server() as b:
-        await street.remind(a, 4)
+        await street.remind(a, 8)
         a.kill()
         b.kill()
     await eventually(lambda: street.now() > max(street.due.values()) + 3_000)
@@ -125,6 +125,6 @@ async def test_what_fell_due_while_no_server_was_there_is_told_when_one_is_and_o
 async def test_a_server_whose_wall_clock_is_wrong_by_a_day_reminds_in_time(street: Street, clock: float) -> None:
     async with street.server(clock) as a, street.server():
         await street.remind(a, 3)
-        assert all(0 < due - street.now() < 60_000 for due in street.due.values())
+        assert all(abs(due - street.now()) < 60_000 for due in street.due.values())
         await eventually(street.told)
         assert all(at - street.due[session] >= 0 for session, at in street.fired().items())
