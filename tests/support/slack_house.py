@@ -8,9 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
+import aiohttp
 from support.phone_house import PhoneHouse
 
+from telephony import slack_intake
+from telephony.simulators import slack_sender
 from telephony.simulators.slack_sender import SlackSender
 from telephony.simulators.slack_workspace import BOT, GENERAL, SlackWorkspace, serving
 
@@ -123,10 +127,13 @@ def contexts(message: dict[str, Any]) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def slack_kit(store_url: str, workflow: str, nodes: int = 1, **settings: Any):
-    """A workspace and its servers; whatever is said to one comes out of the same store."""
+    """A workspace and its servers; whatever is said to one comes out of the same store. Nobody loses patience on a busy machine."""
     workspace = SlackWorkspace(TOKEN, app_token=settings.pop("app_token", ""))
     workspace.direct(ADA)
     async with contextlib.AsyncExitStack() as stack:
+        for name in ("STORE_SECONDS", "API_SECONDS"):
+            stack.enter_context(mock.patch.object(slack_intake, name, 60.0))
+        stack.enter_context(mock.patch.object(slack_sender, "_DEADLINE", aiohttp.ClientTimeout(total=90)))
         api = await stack.enter_async_context(serving(workspace))
         kit = Kit(workspace, [], [])
         workspace.changed = lambda message, what: (

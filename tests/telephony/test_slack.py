@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from support.chats import mouth
 from support.slack_house import ADA, BOB, DIRECT, SECRET, body, buttons, contexts, slack_kit, stored, text_of, until
+from support.valkey import Valkey
 
 from telephony.simulators.slack_faults import Fault, script
 from telephony.simulators.slack_sender import SlackSender
@@ -366,9 +367,7 @@ async def test_while_nobody_knows_which_workspace_is_ours_slack_is_asked_to_come
         await kit.until_said("Hello!", "You said one.")
 
 
-async def test_while_the_store_is_down_slack_is_asked_to_come_again(valkey_url, valkey, tmp_path):
-    from support.valkey import Valkey
-
+async def test_while_the_store_is_down_slack_is_asked_to_come_again():
     own = Valkey("--maxmemory-policy", "noeviction", persistent=True)
     own.start()
     try:
@@ -382,6 +381,26 @@ async def test_while_the_store_is_down_slack_is_asked_to_come_again(valkey_url, 
             while await kit.sender.send(event, retry=1) != 200:  # noqa: ASYNC110 - Slack comes again, too
                 await asyncio.sleep(0.1)
             assert await kit.sender.send(event, retry=2) == 200
+            await kit.until_said("Hello!", "You said one.", "You said two.")
+    finally:
+        own.remove()
+
+
+async def test_when_the_store_takes_too_long_slack_is_asked_to_come_again_and_it_is_one_turn(monkeypatch):
+    own = Valkey("--maxmemory-policy", "noeviction")
+    own.start()
+    try:
+        async with slack_kit(own.url, "support.chats:parrot") as kit:
+            await kit.say("one")
+            await kit.until_said("Hello!", "You said one.")
+            event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "two"))
+            with monkeypatch.context() as hasty:
+                hasty.setattr("telephony.slack_intake.STORE_SECONDS", 0.1)
+                own.freeze()
+                assert await kit.sender.send(event) == 503
+                own.thaw()
+            while await kit.sender.send(event, retry=1) != 200:  # noqa: ASYNC110 - Slack comes again, too
+                await asyncio.sleep(0.1)
             await kit.until_said("Hello!", "You said one.", "You said two.")
     finally:
         own.remove()
@@ -505,13 +524,13 @@ async def test_the_same_comes_by_socket(valkey, valkey_url):
         workspace, sender = kit.workspace, kit.sender
         await until(lambda: workspace.sockets)
         event = sender.message(workspace.write(DIRECT, ADA, "hm"))
-        assert await workspace.push("events_api", event, "e1")
-        assert await workspace.push("events_api", event, "e2")
+        assert await workspace.push("events_api", event, "e1", seconds=60)
+        assert await workspace.push("events_api", event, "e2", seconds=60)
         await until(lambda: kit.texts()[-1:] == ["Which?"] and len(kit.texts()) == 2)
         press = sender.press(workspace.said(DIRECT)[-1], 0, ADA)
-        assert await workspace.push("interactive", press, "e3")
+        assert await workspace.push("interactive", press, "e3", seconds=60)
         await until(lambda: kit.texts()[-1:] == ["Your PIN &amp; name?"])
-        assert await workspace.push("slash_commands", sender.command("1234", ADA, GENERAL), "e4")
+        assert await workspace.push("slash_commands", sender.command("1234", ADA, GENERAL), "e4", seconds=60)
         assert workspace.acks["e4"]["response_type"] == "ephemeral"
         await until(lambda: kit.texts()[-1:] == ["Sure?"], kit.texts)
         await kit.rest(valkey)
@@ -522,13 +541,13 @@ async def test_what_is_no_good_by_socket_is_acknowledged_and_what_is_not_stored_
         workspace, sender = kit.workspace, kit.sender
         await until(lambda: workspace.sockets)
         good = sender.message(workspace.write(DIRECT, ADA, "one"))
-        assert await workspace.push("events_api", good | {"event": {"type": "message"}}, "bad")
-        assert await workspace.push("events_api", good | {"authorizations": [{"team_id": "T0OTHER"}]}, "foreign")
-        assert await workspace.push("something_new", {}, "new")
+        assert await workspace.push("events_api", good | {"event": {"type": "message"}}, "bad", seconds=60)
+        assert await workspace.push("events_api", good | {"authorizations": [{"team_id": "T0OTHER"}]}, "foreign", seconds=60)
+        assert await workspace.push("something_new", {}, "new", seconds=60)
         workspace.faults["auth.test"] = deque(script("500"))
         kit.house.api._me = None
         assert not await workspace.push("events_api", good, "later", seconds=0.5)
-        assert await workspace.push("events_api", good, "later")
+        assert await workspace.push("events_api", good, "later", seconds=60)
         await kit.until_said("Hello!", "You said one.")
 
 
@@ -545,7 +564,7 @@ async def test_a_socket_that_slack_refreshes_is_replaced(valkey, valkey_url):
         await first.send_json({"type": "disconnect", "reason": "refresh_requested"})
         await until(lambda: kit.workspace.sockets and first not in kit.workspace.sockets)
         assert kit.workspace.counts["apps.connections.open"] == 2
-        assert await kit.workspace.push("events_api", kit.sender.message(kit.workspace.write(DIRECT, ADA, "one")), "e1")
+        assert await kit.workspace.push("events_api", kit.sender.message(kit.workspace.write(DIRECT, ADA, "one")), "e1", seconds=60)
         await kit.until_said("Hello!", "You said one.")
 
 
