@@ -52,7 +52,7 @@ class Needs(Protocol):
         ...
 
     def foresee(self, run: Run) -> None:
-        """An event is about to be fed."""
+        """An event is about to be fed, or another generation to begin."""
         ...
 
     def lead(self, asked_at: float, since: int, *, sure: bool, taken_over: bool) -> None:
@@ -180,6 +180,8 @@ class Journal(Record):
         cleared: list[tuple[int, str]] = []
         if old is not None:
             cleared = [(old.opened.gen, step) for step in (*old.alarms, WATCH)]
+            if old.turns.outgoing is not None:
+                self._needs.foresee(old)
             old.close()
         run = self.run = Run(self.session, opened, self._registry)
         self.opened, self.state = opened, "live"

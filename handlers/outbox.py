@@ -94,9 +94,9 @@ class Outbox:
         return bool(run.unsent) or self._placeholders.in_vain(run) is not None
 
     def foresee(self, run: Run) -> None:
-        """An event is about to be fed."""
-        if self._until is None and (run.calls or run.restart is not None or run.unsent):
-            self.suspicious = True  # somebody leads, or has led; it may be us soon
+        """An event is about to be fed, or another generation to begin."""
+        if self._until is None and (run.calls or run.restart is not None or run.unsent or run.ended):
+            self._placeholders.look_back(run)  # somebody leads, or has led; it may be us soon
         self._placeholders.foresee(run)
 
     def start(self, run: Run, handler: AsyncioActor, held: set[str]) -> None:
