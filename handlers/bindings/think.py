@@ -71,7 +71,11 @@ class ModelSettings(Protocol):
 
 
 class Think:
-    """Asks the model; one client for all sessions, made when it is first needed and closed with the server."""
+    """Asks the model; one client for all sessions, closed with the server.
+
+    With a key it is made before the server listens: its library takes more than a second to import, and ten times as long while others want
+    the interpreter. Without one it is made when it is first needed, for the demo model may never be asked.
+    """
 
     def __init__(self, settings: ModelSettings) -> None:
         self._key = settings.openai_api_key
@@ -82,6 +86,8 @@ class Think:
         self._breaker = Breaker("the model", time.monotonic)
 
     async def __aenter__(self) -> Self:
+        if self._key is not None:
+            await self._connected()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -100,7 +106,7 @@ class Think:
                 raise self._told(error) from None  # the cause holds the request, and so the key
 
     async def _connected(self) -> "AsyncOpenAI":
-        """The client; importing its library is left to a thread, and only a server that asks a model pays for it."""
+        """The client; importing its library is left to a thread."""
         if self._client is None:
             self._client = asyncio.create_task(self._connect())
         return await asyncio.shield(self._client)
@@ -126,6 +132,9 @@ class Think:
             chunks = aiter(stream)
             while not answer.finished and (chunk := await anext(chunks, None)) is not None:
                 answer.take(chunk)
+                await asyncio.sleep(
+                    0
+                )  # an answer that comes in one piece is many chunks, a third of a millisecond each: others come between
             if answer.finished:
                 await _take_rest(answer, chunks)
         return answer.thought()

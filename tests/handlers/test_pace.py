@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from support.virtual_time import World
 
-from handlers.pace import FREE, LONGEST_SECONDS, MOST, TICK_SECONDS, Pace
+from handlers.pace import FREE, GROWTH, LATE_SECONDS, MOST, RATE, Pace
 
 
 class Calls:
@@ -54,24 +54,36 @@ def test_a_few_begin_at_once(calls):
     assert calls.under_way == FREE
 
 
-def test_a_crowd_begins_bit_by_bit_in_the_order_of_coming_and_all_get_through(calls):
+def test_a_crowd_begins_one_by_one_in_the_order_of_coming_and_all_get_through(calls):
     calls.begin(1_000)
-    calls.world.wait(TICK_SECONDS * 1.5)
-    assert FREE < calls.under_way < FREE + 5
     calls.world.wait(1.0)
-    assert calls.under_way == MOST
+    assert FREE + RATE - 1 <= calls.under_way <= FREE + RATE
+    calls.seconds = 60.0
+    calls.world.wait(calls.seconds)
+    assert calls.under_way <= MOST
     calls.world.wait(calls.seconds * 10)
     assert calls.begun == sorted(calls.ended) == list(range(1_000))
 
 
-def test_a_busy_loop_is_not_given_more_than_one_at_a_time_and_never_less_than_one_in_a_while(calls):
-    calls.keep_busy(0.02)
-    calls.begin(100)
-    calls.world.wait(2.0)
-    after = calls.under_way
-    assert FREE + 10 <= after <= FREE + 2.0 / LONGEST_SECONDS + 1
-    calls.world.wait(5.0)
-    assert calls.under_way > after
+def test_there_are_never_more_than_so_many(calls):
+    calls.seconds = 1_000.0
+    calls.begin(1_000)
+    calls.world.wait(999.0)
+    assert calls.under_way == MOST
+
+
+def test_the_rate_grows_with_what_has_ended_and_falls_when_the_loop_is_late(calls):
+    calls.seconds = 0.1
+    calls.begin(2_000)
+    calls.world.wait(10.0)
+    first = len(calls.begun)
+    calls.world.wait(10.0)
+    second = len(calls.begun) - first
+    assert second > first + 10 * RATE * GROWTH
+
+    calls.keep_busy(2 * LATE_SECONDS)
+    calls.world.wait(10.0)
+    assert len(calls.begun) - first - second <= 10.0 * RATE + 1
 
 
 def test_who_gives_up_while_it_waits_or_the_moment_it_is_let_in_takes_no_place(calls):

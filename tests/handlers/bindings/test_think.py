@@ -355,9 +355,11 @@ async def test_in_an_outage_nobody_is_kept_waiting_and_when_it_is_over_the_next_
         assert (await perform(binding)).error is None
 
 
-async def test_one_client_does_for_all_and_none_is_made_before_it_is_needed():
-    async with Think(ModelSettings("http://127.0.0.1:9/v1")) as idle:
-        assert idle._client is None
+async def test_one_client_does_for_all_and_is_there_before_a_server_with_a_key_listens():
+    async with Think(ModelSettings("http://127.0.0.1:9/v1", None)) as idle:
+        assert idle._client is None, "the demo model may never be asked"
+    async with Think(ModelSettings("http://127.0.0.1:9/v1")) as ready:
+        assert ready._client.done()
     async with model_server() as model, Think(ModelSettings(model.url)) as binding:
         outcomes = await asyncio.gather(*[perform(binding) for _ in range(20)])
         assert [outcome.error for outcome in outcomes] == [None] * 20
