@@ -9,11 +9,11 @@ import sys
 import time
 
 from benchmarks.control import Control, Lag, run, usage
-from benchmarks.crowd import AT_ONCE, quiet
+from benchmarks.crowd import AT_ONCE
 from switchboard.server import _calm_collector
 
 
-async def conversation(inbox: asyncio.Queue[str], idle: float) -> None:
+async def conversation(inbox: asyncio.Queue[str]) -> None:
     patience = 3600.0
     while True:
         try:
@@ -21,7 +21,7 @@ async def conversation(inbox: asyncio.Queue[str], idle: float) -> None:
                 await inbox.get()
         except TimeoutError:
             return
-        patience = idle
+        patience = 0.0  # a word, and its time is over
 
 
 async def measure(count: int) -> dict[str, float]:
@@ -36,27 +36,25 @@ async def measure(count: int) -> dict[str, float]:
     for start in range(0, count, AT_ONCE):
         for _ in range(start, min(start + AT_ONCE, count)):
             inboxes.append(asyncio.Queue())
-            tasks.append(asyncio.create_task(conversation(inboxes[-1], quiet(count))))
+            tasks.append(asyncio.create_task(conversation(inboxes[-1])))
         await asyncio.sleep(0)
     came = loop.time() - began
     coming = lag.stop("come_")
     gc.collect()
     after = usage()
+    before_leaving = time.process_time()
+    lag.start()
     began = loop.time()
     for start in range(0, count, AT_ONCE):
         for inbox in inboxes[start : start + AT_ONCE]:
             inbox.put_nowait("1")
         await asyncio.sleep(0)
-    touched = loop.time() - began
-    before_leaving = time.process_time()
-    lag.start()
     await asyncio.gather(*tasks)
-    left = loop.time() - began - quiet(count)
+    left = loop.time() - began
     return {
         "live_bytes": (after["rss"] - before["rss"]) / count,
         "come_s": came,
         **coming,
-        "touch_s": touched,
         "leave_s": left,
         "leave_cpu_us": (time.process_time() - before_leaving) / count * 1e6,
         **lag.stop("leave_"),
