@@ -193,7 +193,7 @@ async def _bound(_: Settings) -> AsyncGenerator[Mapping[str, Any]]:
 
 async def _served() -> None:
     control = Control()
-    product.opened_bindings = _bound  # type: ignore[assignment]
+    product.opened_bindings = _bound  # type: ignore[assignment]  # it takes less of the settings than the real one
     await product.serve(settings(sys.argv[1]), lambda url: control.tell({"address": url.removeprefix("http://")}), control.stop)
 
 

@@ -131,7 +131,7 @@ def watched(url: str) -> dict[str, float]:
     """What a server that has nothing to do takes: resident bytes, and ms of CPU a second."""
     with process("errands", "watch", url) as server:
         before = server.ask("usage")
-        time.sleep(WATCHED_SECONDS)
+        time.sleep(WATCHED_SECONDS)  # it is watched doing nothing
         after = server.ask("usage")
     return {"rss": after["rss"], "cpu_ms": (after["cpu"] - before["cpu"]) / WATCHED_SECONDS * 1e3}
 
@@ -158,7 +158,7 @@ def _late(store: redis.Redis, session: str, patience: float) -> float:
         if fired := [event for event in events if isinstance(event, Fired)]:
             break
         assert time.monotonic() < until, f"{session} never fired"
-        time.sleep(0.05)
+        time.sleep(0.05)  # the history is all that tells; nobody is told when an alarm has fired
     run = Run(session, opened, Registry([reminder]))
     (due,) = run.alarms.values()
     run.close()
@@ -197,7 +197,7 @@ def overdue(url: str, store: redis.Redis) -> float:
     parents = names(SAMPLE // TASKS)
     with process("errands", "fill", url, *parents) as doomed:
         doomed._process.kill()
-    time.sleep(DUE_SECONDS[1] + 6.0)
+    time.sleep(DUE_SECONDS[1] + 6.0)  # until all are overdue, and the dead node's lease has run out
     with process("errands", "watch", url):
         began = time.monotonic()
         lateness(store, parents, 60.0)
