@@ -47,18 +47,21 @@ class Answer:
         self._room = MOST_CHARACTERS
 
     def take(self, chunk: Any) -> None:
-        """Take in the next `ChatCompletionChunk`, whose types no server is held to. Raises `TransientError` when the answer has no end."""
-        for choice in chunk.choices or ():
-            if choice.index:  # we ask for one answer; some servers number it not at all
+        """Take in the next `chat.completion.chunk`, as JSON, to whose types no server is held.
+
+        Raises `TransientError` when the answer has no end, and whatever Python raises where it has another shape.
+        """
+        for choice in chunk.get("choices") or ():
+            if choice.get("index"):  # we ask for one answer; some servers number it not at all
                 continue
-            delta = choice.delta
-            if delta is not None:
-                self._say(delta.content or delta.refusal)
-                for piece in delta.tool_calls or ():
+            if (delta := choice.get("delta")) is not None:
+                self._say(_text(delta.get("content")) or _text(delta.get("refusal")))
+                for piece in delta.get("tool_calls") or ():
                     self._call(piece)
-            self.finished |= bool(choice.finish_reason)
-        if (usage := chunk.usage) is not None and isinstance(usage.prompt_tokens, int) and isinstance(usage.completion_tokens, int):
-            self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+            self.finished |= bool(choice.get("finish_reason"))
+        match chunk.get("usage"):
+            case {"prompt_tokens": int(prompt), "completion_tokens": int(completion)}:
+                self._usage = Usage(prompt, completion)
 
     def thought(self) -> Thought:
         """The whole answer. Raises `TransientError` when the stream ended before the model did."""
@@ -67,7 +70,7 @@ class Answer:
         calls = tuple(ToolCall(call.id, call.name, "".join(call.arguments)) for call in self._calls)
         return Thought("".join(self._text), calls, self._usage)
 
-    def _say(self, text: str | None) -> None:
+    def _say(self, text: str) -> None:
         if text:
             self._take_room(text)
             self._text.append(text)
@@ -75,17 +78,18 @@ class Answer:
 
     def _call(self, piece: Any) -> None:
         """A piece belongs to the call of its index; where servers do not count, a new id begins a new call."""
-        known = [call for call in self._calls if call.index == piece.index] if piece.index is not None else self._calls
+        index, id_ = piece.get("index"), _text(piece.get("id"))
+        known = [call for call in self._calls if call.index == index] if index is not None else self._calls
         call = known[-1] if known else None
-        if call is None or (piece.id and call.id and piece.id != call.id):
+        if call is None or (id_ and call.id and id_ != call.id):
             if len(self._calls) >= MOST_CALLS:
                 return
-            call = _Call(piece.index, piece.id or "")
+            call = _Call(index, id_)
             self._calls.append(call)
-        call.id = call.id or piece.id or ""
-        if piece.function is not None:
-            call.name = call.name or piece.function.name or ""
-            if text := piece.function.arguments:
+        call.id = call.id or id_
+        if (function := piece.get("function")) is not None:
+            call.name = call.name or _text(function.get("name"))
+            if text := _text(function.get("arguments")):
                 self._take_room(text)
                 call.arguments.append(text)
 
@@ -93,3 +97,13 @@ class Answer:
         self._room -= len(text)
         if self._room < 0:
             raise TransientError(f"the answer has more than {MOST_CHARACTERS:,} characters")
+
+
+def _text(value: object) -> str:
+    """A text that may be missing. Raises `TypeError` where something else stands in its place."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+    raise TypeError(f"a text was expected, there is {type(value).__name__}")

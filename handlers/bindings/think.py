@@ -23,8 +23,7 @@ from workflows.errors import EffectError, TerminalError, TransientError
 from workflows.think import ChatMessage, Thought, ToolSpec
 
 if TYPE_CHECKING:  # importing it takes more than a second
-    from openai import AsyncOpenAI, AsyncStream
-    from openai.types.chat import ChatCompletionChunk
+    from openai import AsyncOpenAI
 
 MODEL = "gpt-4.1-mini"
 """Asked for when OPENAI_MODEL is not set: small, takes tools, and begins to answer without a pause for reasoning."""
@@ -123,11 +122,13 @@ class Think:
         return client
 
     async def _ask(self, client: "AsyncOpenAI", messages: list[ChatMessage], tools: list[ToolSpec], emit: Callable[[str], None]) -> Thought:
-        request: dict[str, Any] = {"model": self._model, "messages": messages, "stream_options": {"include_usage": True}}
+        request: dict[str, Any] = {"model": self._model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
         if tools:  # an empty list is refused
             request["tools"] = tools
         answer = Answer(emit)
-        stream: AsyncStream[ChatCompletionChunk] = await client.chat.completions.create(stream=True, **request)
+        # Not by `chat.completions.create`: it walks through messages and tools to rename what has no other name, and makes models of what
+        # comes, which together keep the loop for some milliseconds an answer.
+        stream = await client.post("/chat/completions", body=request, cast_to=object, stream=True, stream_cls=_imported().AsyncStream[object])
         async with stream:
             chunks = aiter(stream)
             while not answer.finished and (chunk := await anext(chunks, None)) is not None:
@@ -167,7 +168,7 @@ class Think:
         return text[:LONGEST_REASON]
 
 
-async def _take_rest(answer: Answer, chunks: "AsyncIterator[ChatCompletionChunk]") -> None:
+async def _take_rest(answer: Answer, chunks: AsyncIterator[object]) -> None:
     """Take the usage, if it comes; the answer itself is complete, and is not lost whatever happens now."""
     try:
         async with asyncio.timeout(TAIL_SECONDS):
