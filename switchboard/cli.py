@@ -122,6 +122,20 @@ def serve(
     server.run(settings, tell)
 
 
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="What it is called: its folder, and the module in it.", metavar="NAME")],
+) -> None:
+    """Make a project of your own, ready to run.
+
+    A workflow, its test, its settings and a page on how to go on, in a new
+    folder of that name.
+    """
+    from switchboard.new import new as make
+
+    make(name)
+
+
 @sessions.command("ls")
 def list_sessions(
     limit: Annotated[int, typer.Option(help="How many to show at most.", min=1)] = 1_000,

@@ -8,6 +8,7 @@ SwitchboardError
 ├── PluginError            a plugin of another distribution cannot be loaded
 ├── UnknownSessionError    no history is stored for the session that a command names
 ├── HistoryFileError       a file of histories cannot be read or written
+├── NewError               a project cannot be made: its name, or its place
 └── ErrandError            an errand cannot be forgotten while its parent waits for it
 """
 
@@ -42,6 +43,10 @@ class UnknownSessionError(SwitchboardError):
 
 class HistoryFileError(SwitchboardError):
     """A file of histories cannot be read or written; the text says why and what to do."""
+
+
+class NewError(SwitchboardError):
+    """A project cannot be made: what is wrong with its name or its place, and what to do."""
 
 
 class ErrandError(SwitchboardError):

@@ -16,6 +16,7 @@ HEAVY = {"aiohttp", "asyncio", "redis", "structlog", "twilio", "openai", "msgspe
 COMMANDS = [
     [],
     ["serve"],
+    ["new"],
     ["sessions"],
     *(["sessions", name] for name in ("ls", "show", "export", "forget", "resume")),
     ["replay"],
