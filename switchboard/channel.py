@@ -101,6 +101,16 @@ class Channel(Protocol):
         ...
 
 
+class Page(Protocol):
+    """A page for browsers: no channel, since no line answers there. Found by the entry point group `switchboard.pages`."""
+
+    def __init__(self, exchange: Exchange) -> None: ...
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """The addresses of the page and of what it is made of."""
+        ...
+
+
 @runtime_checkable
 class Pushing(Protocol):
     """A channel that brings what is said to people outside a request, in the sessions that it opens with the fact `pushes`."""

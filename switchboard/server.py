@@ -16,7 +16,7 @@ from handlers.handler import House
 from handlers.history import History
 from handlers.messages import Message
 from switchboard.board import Board
-from switchboard.channel import Channel, Exchange, Pushing, Running
+from switchboard.channel import Channel, Exchange, Page, Pushing, Running
 from switchboard.errors import ServerError
 from switchboard.guard import GuardedRunner, Limits
 from switchboard.plugins import Body, opened_bindings, opened_services, plugins
@@ -80,6 +80,8 @@ class Server:
                 self.house.messengers[channel.name] = channel.messenger
             if isinstance(channel, Running):
                 self.app.cleanup_ctx.append(channel.running)
+        for page in _pages(self.exchange):
+            self.app.add_routes(page.routes())
         self.app.cleanup_ctx.append(self._running)
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -116,6 +118,10 @@ class Server:
 
 def _channels(exchange: Exchange) -> list[Channel]:
     return [found(exchange) for _, found in plugins("switchboard.channels")]
+
+
+def _pages(exchange: Exchange) -> list[Page]:
+    return [found(exchange) for _, found in plugins("switchboard.pages")]
 
 
 async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event) -> None:
