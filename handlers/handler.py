@@ -83,6 +83,11 @@ class Handler(AsyncioActor):
         self._poll = POLL_SECONDS[0]
         self._reported = False
 
+    @property
+    def leads(self) -> bool:
+        """Whether this node holds the session's lease, as far as it knows."""
+        return self._journal.mine
+
     def on_receive(self, message: Any) -> Coroutine[Any, Any, None] | None:
         """Handle one message; whatever needs the store goes on as a coroutine."""
         match message:

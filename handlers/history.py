@@ -5,7 +5,7 @@ A history is a list of opaque elements; `workflows.events` knows what is in them
 """
 
 import zlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Literal, Protocol
 
 import msgspec
@@ -166,6 +166,13 @@ class History(Protocol):
         not be: the history is the truth. The handler takes the time from its run, fires at once what is overdue there and waits for
         the rest; its append clears the entry. If the node dies first, a later sweep meets the entry, marked as handed out before, and
         it is due at once.
+        """
+        ...
+
+    async def hand_over(self, sessions: Iterable[str]) -> None:
+        """Let our leases on these sessions run out now, and our claims to sweep: whoever sweeps next goes on at once.
+
+        Nothing of what they owe may be under way here any more. To the others it is as if time had passed.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -102,6 +102,10 @@ class MemoryHistory:
         """See `History`."""
         return await self.carry(lambda: self._peek(self.store.partitions[partition], limit, ahead_ms))
 
+    async def hand_over(self, sessions: Iterable[str]) -> None:
+        """See `History`."""
+        await self.carry(lambda: self._hand_over(sessions))
+
     async def clear_due(self, session: str, gen: int, step: str) -> bool:
         """See `History`."""
         return await self.carry(lambda: self._clear_due(session, gen, step))
@@ -188,6 +192,16 @@ class MemoryHistory:
         if mine:
             indexes.pending[session] = self._now() + LEASE_MS
         return Renewal(mine, len(self._elements(session)), self._tail(session))
+
+    def _hand_over(self, sessions: Iterable[str]) -> None:
+        now = self._now()
+        for session in sessions:
+            indexes = self.store.partitions[partition_of(session)]
+            if session in indexes.owner and indexes.owner[session][0] == self._boot:
+                indexes.pending[session] = now
+        for indexes in self.store.partitions.values():
+            if indexes.sweep is not None and indexes.sweep[0] == self._boot:
+                indexes.sweep = None
 
     def _peek(self, indexes: Partition, limit: int, ahead_ms: int) -> Overdue:
         now = self._now()

@@ -175,6 +175,17 @@ class RedisHistory:
             due=_alarms(zip(due[::2], due[1::2], strict=True)),
         )
 
+    async def hand_over(self, sessions: Iterable[str]) -> None:
+        """See `History`."""
+        leases = []
+        for session in sessions:
+            name, keys = session.encode(), _KEYS[partition_of(session)]
+            leases.append(self._run("renew", (keys.history + name, keys.pending, keys.owner), name, self._boot, b"0"))
+        claims = [
+            self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), b"0", self._boot, b"1", b"0") for keys in _KEYS
+        ]  # a claim of a millisecond
+        await asyncio.gather(*leases, *claims)
+
     async def clear_due(self, session: str, gen: int, step: str) -> bool:
         """See `History`."""
         name, keys = session.encode(), _KEYS[partition_of(session)]

@@ -13,10 +13,11 @@ T = TypeVar("T")
 class ReplyTo(Generic[T]):
     """Answered exactly once, with a value or an error; what nobody waits for any more is dropped."""
 
-    __slots__ = ("_future", "answered")
+    __slots__ = ("_future", "_given_up", "answered")
 
     def __init__(self) -> None:
         self._future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._given_up = False
         self.answered = False
 
     @property
@@ -39,6 +40,11 @@ class ReplyTo(Generic[T]):
             self._future.set_exception(error)
             self._future.exception()  # nobody may come for it: an error that is not collected is no news
 
+    def give_up(self) -> None:
+        """Let the endpoint wait no longer: for it, the time is over now."""
+        self._given_up = True
+        self._future.cancel()
+
     async def get(self, timeout: float | None = None) -> T:
         """Wait for the answer; `TimeoutError` after `timeout` seconds, when it can only be collected."""
         if timeout is None or self._future.done():
@@ -47,7 +53,7 @@ class ReplyTo(Generic[T]):
         try:
             return await self._future
         except asyncio.CancelledError:
-            if self._future.cancelled() and late.when() <= asyncio.get_running_loop().time():
+            if self._future.cancelled() and (self._given_up or late.when() <= asyncio.get_running_loop().time()):
                 raise TimeoutError from None
             raise
         finally:

@@ -118,6 +118,10 @@ class Board(AsyncioActor):
         elif self._slots:
             self.wake_within(self._house.idle / ROUNDS)
 
+    def leading(self) -> list[str]:
+        """The sessions whose leases this node holds. For drains."""
+        return [session for session, slot in self._slots.items() if slot.handler.leads]
+
     def evict_all(self) -> None:
         """Send every handler away; what it was doing is taken over by whoever is next. For drains and for tests."""
         slots, self._slots = self._slots, {}

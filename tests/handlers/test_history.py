@@ -521,3 +521,30 @@ async def test_it_can_be_asked_when_a_history_expires(a: History, store: Store) 
     left = await a.expires_in("web:2")
     assert left is not None
     assert left > 0
+
+
+async def test_what_is_handed_over_is_taken_at_the_next_sweep_of_another_node_without_waiting_for_lease_or_claim(
+    a: History, b: History, store: Store
+) -> None:
+    first = elements(1)
+    await a.append(Append(S, 0, b"", first, release=False))
+    assert await a.peek(P, 10, 0) == Overdue()
+    assert await b.peek(P, 10, 0) == Overdue(swept_by_other=True)
+
+    await a.hand_over([S])
+    store.wait(2)
+
+    assert await b.peek(P, 10, 0) == Overdue(pending=((S, 1),))
+    assert (await a.renew(S)).mine is False
+
+
+async def test_what_is_anothers_cannot_be_handed_over(a: History, b: History, store: Store) -> None:
+    await a.append(Append(S, 0, b"", elements(1), release=False))
+    await a.peek(P, 10, 0)
+    before = store.state()
+
+    await b.hand_over([S])
+    store.wait(2)
+
+    assert store.state() == before
+    assert await b.peek(P, 10, 0) == Overdue(swept_by_other=True)
