@@ -5,17 +5,13 @@ declared in KEYS.
 """
 
 import asyncio
-import hashlib
-import math
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final, Literal, Self
 
 import structlog
 
-from handlers.errors import FormatError, StoreError
+from handlers.errors import FormatError
 from handlers.history import (
     LEASE_MS,
     PAGE,
@@ -29,8 +25,13 @@ from handlers.history import (
     Restart,
     partition_of,
 )
-from handlers.redis_link import Ask, Link
+from handlers.redis_cluster import ClusterLink, link_to
+from handlers.redis_greeting import Greeting
+from handlers.redis_link import Link
+from handlers.redis_scripts import scripts
+from handlers.redis_wire import Replication
 from handlers.resp import Refusal, pack
+from handlers.store_clock import ClusterClock, StoreClock
 
 FORMAT: Final = 1
 META: Final = b"sb:meta"
@@ -59,70 +60,22 @@ class Keys:
 _KEYS: Final = tuple(Keys.of(partition) for partition in range(PARTITIONS))
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script with its digest, by which a store that has seen it knows it."""
-
-    text: bytes
-    sha: bytes
-
-    @classmethod
-    def of(cls, text: str) -> Self:
-        """Take a script's text."""
-        return cls(text.encode(), hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().encode())
-
-
-def scripts() -> dict[str, Script]:
-    """Read the scripts of this folder, each behind what all of them share."""
-    folder = resources.files("handlers")
-    shared = f"local PAGE = {PAGE}\n" + (folder / "shared.lua").read_text("utf-8")
-    names = ("append", "renew", "peek", "forget", "clear_due")
-    return {name: Script.of(shared + (folder / f"{name}.lua").read_text("utf-8")) for name in names}
-
-
-class StoreClock:
-    """The store's clock as this process knows it: our monotonic clock and an offset, ms.
-
-    A TIME that the store told is a lower bound when it arrives, and an upper bound for the moment of the asking. The offset is the
-    greatest lower bound told, so the reply that travelled fastest counts most, the clock never runs ahead of the store's, and it
-    never goes back, unless an answer proves that it must (the store's clock was set back, runs slower, or is another server's).
-    """
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._offset = time.time() * 1000 - self.mark()
-        self._told = False
-
-    def mark(self) -> float:
-        """Our own time, ms: to be taken before the store is asked."""
-        return self._monotonic() * 1000
-
-    def tell(self, stored: int, asked: float) -> None:
-        """Learn that the store's clock showed `stored` at some moment since `asked`."""
-        lower = stored - self.mark()
-        upper = stored + 1 - asked  # a clock that shows a millisecond may be at its end
-        if lower > self._offset or self._offset > upper or not self._told:
-            self._offset = lower
-            self._told = True
-
-    def now(self) -> int:
-        """The store's time, ms since the epoch; ours until it told us its own."""
-        return math.floor(self.mark() + self._offset)
-
-
 class RedisHistory:
     """The histories in the store at `url`, as the node `boot` (`node.boot`, new for each start of a process) sees them.
 
-    For the addresses see `Address.parse`. All calls share one connection, and those of one tick of the event loop one write;
-    `round_trips` counts the writes. Any call may be cancelled; what it asked for may be done all the same.
+    For the addresses see `Address`. All calls share one connection (in a cluster, one a primary), and those of one tick of the event loop
+    one write; `round_trips` counts the writes. Any call may be cancelled; what it asked for may be done all the same.
+
+    With a `replication`, what a reply rests on is on so many replicas before it is given. Else it is a `StoreError`, though it may be
+    stored: sent again, it is found on record and answered as soon as the replicas have it.
     """
 
-    def __init__(self, url: str, boot: str) -> None:
-        self._link = Link(url, self._greet)
+    def __init__(self, url: str, boot: str, replication: Replication | None = None) -> None:
         self._boot = boot.encode()
         self._lease = b"%d" % LEASE_MS
         self._scripts = scripts()
-        self._clock = StoreClock()
+        link = self._link = link_to(url, Greeting(self._scripts), replication)
+        self._clock = ClusterClock(link.name_of, link.names) if isinstance(link, ClusterLink) else StoreClock()
 
     @property
     def round_trips(self) -> int:
@@ -134,11 +87,8 @@ class RedisHistory:
         return self._clock.now()
 
     async def open(self) -> None:
-        """See `History`. A store that evicts keys when its memory is full is refused, too."""
-        asked = self._clock.mark()
-        seconds, micros = await self._ask(b"TIME")
-        self._clock.tell(int(seconds) * 1000 + int(micros) // 1000, asked)
-        await self._check_policy()
+        """See `History`. All primaries are connected to; one that drops keys when its memory is full is refused, too."""
+        await asyncio.gather(*[self._learn_time(node) for node in await self._link.nodes()])
         await self._check_meta()
 
     async def close(self) -> None:
@@ -201,15 +151,17 @@ class RedisHistory:
     async def sessions(self, limit: int) -> tuple[str, ...]:
         """See `History`. Walks over all keys of the store, a thousand at a time."""
         found: dict[str, None] = {}
-        cursor = b"0"
-        while len(found) < limit:
-            cursor, keys = await self._ask(b"SCAN", cursor, b"MATCH", b"sb:{*}:h:*", b"COUNT", b"1000")
-            for key in keys:
-                _, _, kind, session = key.split(b":", 3)
-                if kind == b"h":  # not an old generation of a session whose own key holds ":h:"
-                    found[session.decode()] = None
-            if cursor == b"0":
-                break
+        for node in await self._link.nodes():
+            cursor = b"0"
+            while len(found) < limit:
+                command = pack(b"SCAN", cursor, b"MATCH", b"sb:{*}:h:*", b"COUNT", b"1000")
+                cursor, keys = node.accept(await node.call(command))
+                for key in keys:
+                    _, _, kind, session = key.split(b":", 3)
+                    if kind == b"h":  # not an old generation of a session whose own key holds ":h:"
+                        found[session.decode()] = None
+                if cursor == b"0":
+                    break
         return tuple(found)[:limit]
 
     async def indexes(self, partition: int) -> Indexes:
@@ -231,23 +183,10 @@ class RedisHistory:
         left = await self._ask(b"PTTL", _KEYS[partition_of(session)].history + session.encode())
         return None if left < 0 else left
 
-    async def _greet(self, ask: Ask) -> None:
-        """Look at a new connection: only a primary will do, and it is to know the scripts."""
-        role, *loaded = await ask(pack(b"ROLE"), *(pack(b"SCRIPT", b"LOAD", script.text) for script in self._scripts.values()))
-        for reply in loaded:
-            self._link.accept(reply)
-        if not isinstance(role, Refusal) and role[0] != b"master":  # a replica that hides its role refuses the first write
-            raise StoreError(self._link.told("it is a read-only replica: name the primary in REDIS_URL"))
-
-    async def _check_policy(self) -> None:
-        match await self._link.call(pack(b"CONFIG", b"GET", b"maxmemory-policy")):
-            case [_, b"noeviction"]:
-                pass
-            case [_, bytes(policy)]:
-                why = f"it drops histories when its memory is full ({policy.decode()}): set its maxmemory-policy to noeviction"
-                raise StoreError(self._link.told(why))
-            case hidden:
-                _log.warning("The store hides its maxmemory-policy: see to it that it is noeviction", said=hidden)
+    async def _learn_time(self, node: Link) -> None:
+        asked = self._clock.mark()
+        seconds, micros = node.accept(await node.call(pack(b"TIME")))
+        self._clock.hear(node.address.name, int(seconds) * 1000 + int(micros) // 1000, asked)
 
     async def _check_meta(self) -> None:
         ours = [b"%d" % FORMAT, b"%d" % PARTITIONS]
@@ -299,16 +238,16 @@ class RedisHistory:
         script = self._scripts[name]
         count = b"%d" % len(keys)
         asked = self._clock.mark()
-        reply = await self._link.call(pack(b"EVALSHA", script.sha, count, *keys, *args))
+        reply = await self._link.call(pack(b"EVALSHA", script.sha, count, *keys, *args), keys[0])
         if isinstance(reply, Refusal):
-            if reply.text.startswith("NOSCRIPT"):
-                reply = await self._link.call(pack(b"EVAL", script.text, count, *keys, *args))
+            if reply.kind == "NOSCRIPT":
+                reply = await self._link.call(pack(b"EVAL", script.text, count, *keys, *args), keys[0])
             self._link.accept(reply)
-        self._clock.tell(reply[0], asked)
+        self._clock.tell(reply[0], asked, keys[0])
         return reply
 
-    async def _ask(self, *parts: bytes) -> Any:
-        return self._link.accept(await self._link.call(pack(*parts)))
+    async def _ask(self, name: bytes, key: bytes, *args: bytes) -> Any:
+        return self._link.accept(await self._link.call(pack(name, key, *args), key))
 
 
 def _member(name: bytes, gen: int, step: str) -> bytes:

@@ -13,6 +13,11 @@ class Refusal:
 
     text: str
 
+    @property
+    def kind(self) -> str:
+        """Its first word, by which programs know it."""
+        return self.text.partition(" ")[0]
+
 
 def pack(*parts: bytes) -> bytes:
     """One command, ready to be sent."""

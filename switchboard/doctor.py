@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ from rich.text import Text
 from handlers.errors import HandlerError
 from handlers.history import History
 from handlers.journal import TAKE_OVERS
+from handlers.redis_cluster import link_to, no_greeting
 from handlers.redis_history import META, RedisHistory
 from handlers.redis_link import Link
 from handlers.resp import pack
@@ -109,7 +110,7 @@ async def _look(config: Path | None, data: Path | None, *, repair: bool) -> Asyn
             except EmbeddedError as error:
                 yield Finding("store", "bad", str(error))
                 return
-        async for finding in _look_at_store(url, repair=repair):
+        async for finding in _look_at_store(url, settings.store.replicas, repair=repair):
             yield finding
 
 
@@ -149,17 +150,26 @@ def _look_at_directory(settings: Settings) -> Iterator[Finding]:
         yield Finding("data directory", "ok", str(data))
 
 
-async def _look_at_store(url: str, *, repair: bool) -> AsyncGenerator[Finding, None]:
+async def _look_at_store(url: str, replicas: int, *, repair: bool) -> AsyncGenerator[Finding, None]:
     history = RedisHistory(url, new_boot())
-    link = Link(url, _no_greeting)
+    link = link_to(url, no_greeting)
     try:
         begun = time.perf_counter()
-        meta = link.accept(await link.call(pack(b"HMGET", META, b"format", b"partitions")))
+        meta = link.accept(await link.call(pack(b"HMGET", META, b"format", b"partitions"), META))
         await history.open()
-        yield Finding("store", "ok", f"{await _version(link)} answers, and holds format 1 ({time.perf_counter() - begun:.3f} s)")
-        yield await _look_at_eviction(link)
-        yield await _look_at_durability(link)
-        yield await _look_at_clock(link)
+        took = time.perf_counter() - begun
+        nodes = await link.nodes()
+        for node in nodes:
+            at = f" at {node.address.name}" if len(nodes) > 1 else ""
+            yield Finding("store", "ok", f"{await _version(node)}{at} answers, and holds format 1 ({took:.3f} s)")
+            for finding in (
+                await _look_at_eviction(node),
+                await _look_at_durability(node),
+                await _look_at_replicas(node, replicas),
+                await _look_at_clock(node),
+            ):
+                if finding is not None:
+                    yield replace(finding, text=f"{finding.text}{at}")
         sessions = await history.sessions(sys.maxsize)
         if sessions and None in meta:
             yield Finding("format", "warn", "the store did not say in which format its histories are; it says so now")
@@ -205,14 +215,15 @@ async def _look_at_sessions(history: History, sessions: Sequence[str], *, repair
                 yield Finding(kind, "ok", f"{mended} of {len(faults)} mended: {told.mended}{rest}")
 
 
-async def _no_greeting(_: object) -> None:
-    """The history greets the store; this connection only asks."""
-
-
 async def _version(link: Link) -> str:
-    text = link.accept(await link.call(pack(b"INFO", b"server"))).decode()
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return f"Valkey {fields['valkey_version']}" if "valkey_version" in fields else f"Redis {fields.get('redis_version', '?')}"
+    fields = await _info(link, b"server")
+    return f"Valkey {fields['valkey_version']}" if "valkey_version" in fields else f"Redis {fields.get('redis_version', '(hidden)')}"
+
+
+async def _info(link: Link, section: bytes) -> dict[str, str]:
+    """What the store says of itself; nothing where it hides that."""
+    reply = await link.call(pack(b"INFO", section))
+    return dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line) if isinstance(reply, bytes) else {}
 
 
 async def _config(link: Link, name: str) -> str | None:
@@ -246,6 +257,23 @@ async def _look_at_durability(link: Link) -> Finding:
             return Finding(
                 "durability", "warn", "what was acknowledged is lost when the store restarts (appendonly no)", "set appendonly to yes"
             )
+
+
+async def _look_at_replicas(link: Link, wanted: int) -> Finding | None:
+    """Whether there are as many replicas as every answer waits for; nothing where none is waited for and none is there."""
+    found = (await _info(link, b"replication")).get("connected_slaves")
+    if found is None:
+        return (
+            Finding("replicas", "warn", "the store hides how many replicas it has", f"see to it that it has {wanted}") if wanted else None
+        )
+    if int(found) < wanted:
+        text = f"nothing can be acknowledged: {found} of {wanted} replicas follow"
+        return Finding("replicas", "bad", text, "start them, or lower [store] replicas")
+    if wanted:
+        return Finding("replicas", "ok", f"{found} follow, and every answer waits for {wanted}")
+    if found != "0":
+        return Finding("replicas", "ok", f"{found} follow; a failover may lose what was acknowledged just before, as [store] replicas is 0")
+    return None
 
 
 async def _look_at_clock(link: Link) -> Finding:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from handlers.errors import StoreError
-from handlers.redis_link import Address
+from handlers.redis_address import Address
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_DAYS: Final = 36_500
@@ -98,7 +98,7 @@ def _api_url(value: str) -> str:
 
 def _store_url(value: str) -> str:
     try:
-        Address.parse(value)
+        Address.all_of(value)
     except StoreError as error:
         raise ValueError(str(error)) from None
     return value

@@ -137,12 +137,29 @@ class StoreSettings(_Table):
     """Where histories are kept.
 
     `url`: None for the embedded Valkey; it may hold a password and is not shown. `fsync` is for the embedded one. `ttl`: how long a
-    history is kept after the last thing it promised.
+    history is kept after the last thing it promised. `replicas`: how many must have an input before it is acknowledged, and
+    `replicas_timeout` how long they may take: less than the 2 s after which an unanswered call is given up, with its connection.
     """
 
     url: StoreUrl | None = Field(default=None, repr=False)
     fsync: Literal["everysec", "always"] = "everysec"
     ttl: Duration = timedelta(days=30)
+    replicas: int = Field(default=0, ge=0, le=16, validate_default=True)
+    replicas_timeout: Duration = timedelta(seconds=1)
+
+    @field_validator("replicas")
+    @classmethod
+    def _has_any(cls, replicas: int, info: ValidationInfo) -> int:
+        if replicas and "url" in info.data and info.data["url"] is None:
+            raise ValueError("the embedded Valkey has none: name a store that has, in [store] url or REDIS_URL, or take this out")
+        return replicas
+
+    @field_validator("replicas_timeout")
+    @classmethod
+    def _ends_before_the_call(cls, timeout: timedelta) -> timedelta:
+        if not timedelta(milliseconds=1) <= timeout <= timedelta(seconds=1.5):
+            raise ValueError("write at least 0.001 and at most 1.5 seconds: after 2 a call is given up")
+        return timeout
 
     @field_validator("ttl")
     @classmethod
@@ -274,6 +291,18 @@ def load(
     if len(problems) == 1:
         raise SettingsError(f"{source}: {problems[0]}.")
     raise SettingsError("\n  ".join([f"{source}: {len(problems)} settings are wrong.", *problems]))
+
+
+def load_server(config: Path | None = None, *, host: str | None = None, port: int | None = None) -> ServerSettings:
+    """Read and check nothing but where the server listens, as `load` would: the lines' workflows need not be fit to be imported yet."""
+    table = _merged(_read(config), {"server": {"host": host, "port": port}}).get("server", {})
+    try:
+        return ServerSettings.model_validate(table)
+    except ValidationError as error:
+        problems = [
+            _told({**each, "loc": ("server", *each["loc"])}, {}) for each in error.errors(include_url=False, include_input=False)
+        ]
+        raise SettingsError(f"{config or FILE}: {'; '.join(problems)}.") from None
 
 
 def _registry(info: ValidationInfo) -> Registry:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from handlers.redis_history import RedisHistory
+from handlers.redis_wire import Replication
 from switchboard.embedded import embedded_valkey
 from switchboard.settings import Settings
 
@@ -18,7 +19,10 @@ async def opened_store(settings: Settings) -> AsyncGenerator[RedisHistory, None]
         url = settings.store.url
         if url is None:
             url = await held.enter_async_context(embedded_valkey(settings.data, settings.store.fsync))
-        history = RedisHistory(url, new_boot())
+        replication = None
+        if settings.store.replicas:
+            replication = Replication(settings.store.replicas, round(settings.store.replicas_timeout.total_seconds() * 1000))
+        history = RedisHistory(url, new_boot(), replication)
         held.push_async_callback(history.close)
         await history.open()
         yield history

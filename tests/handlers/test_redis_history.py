@@ -17,10 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.stores import InMemory, InRedis
 from support.valkey import Valkey
 
-from handlers import redis_link
+from handlers import redis_link, redis_wire
 from handlers.errors import FormatError, StoreError
 from handlers.history import LEASE_MS, Alarm, Append, History, Reply, Restart, partition_of
-from handlers.redis_history import RedisHistory, StoreClock
+from handlers.redis_history import RedisHistory
+from handlers.store_clock import StoreClock
 
 S = "web:abc"
 
@@ -297,7 +298,7 @@ async def test_a_turn_costs_one_round_trip_and_a_tick_of_turns_too(history: Redi
     await history.append(Append(S, 0, b"", (element(),)))
     assert history.round_trips == before + 1
 
-    await asyncio.gather(*(history.append(Append(f"web:{i}", 0, b"", (element(),))) for i in range(redis_link.CHUNK)))
+    await asyncio.gather(*(history.append(Append(f"web:{i}", 0, b"", (element(),))) for i in range(redis_wire.CHUNK)))
     assert history.round_trips == before + 2
 
 

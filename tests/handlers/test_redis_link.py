@@ -12,17 +12,16 @@ import redis
 import uvloop
 from support.valkey import Valkey
 
-from handlers import redis_link
+from handlers import redis_link, redis_wire
 from handlers.errors import StoreError
-from handlers.redis_link import CHUNK, Address, Ask, Link
+from handlers.redis_address import Address
+from handlers.redis_cluster import no_greeting as welcome
+from handlers.redis_link import Ask, Link, Told
+from handlers.redis_wire import CHUNK
 from handlers.resp import Refusal, pack
 
 PING = pack(b"PING")
 ECHO = [pack(b"ECHO", b"%d" % i) for i in range(64)]
-
-
-async def welcome(ask: Ask) -> None:
-    """A greeting that looks at nothing."""
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def server() -> Iterator[Valkey]:
 
 @pytest.fixture
 async def link(server: Valkey) -> AsyncIterator[Link]:
-    link = Link(server.url, welcome)
+    link = Link(Address.parse(server.url), welcome)
     yield link
     await link.close()
 
@@ -148,7 +147,7 @@ async def test_a_killed_store_fails_all_calls_in_flight_and_is_found_again_when_
 
 async def test_a_store_that_hangs_up_is_asked_again_only_after_a_pause() -> None:
     async with stranger(None) as address:
-        link = Link(f"redis://{address}/1", welcome)
+        link = Link(Address.parse(f"redis://{address}/1"), welcome)
         began = time.monotonic()
         while time.monotonic() < began + 3.5 * redis_link.PAUSE:
             with pytest.raises(StoreError):
@@ -163,7 +162,7 @@ async def test_a_store_that_hangs_up_is_asked_again_only_after_a_pause() -> None
 async def test_while_an_attempt_hangs_later_calls_fail_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_link, "CONNECT_TIMEOUT", 1.5)
     async with stranger(b"") as address:
-        link = Link(f"redis://:secret@{address}", welcome)
+        link = Link(Address.parse(f"redis://:secret@{address}"), welcome)
         first = asyncio.ensure_future(link.call(PING))
         await asyncio.sleep(redis_link.PAUSE + 0.05)
         with pytest.raises(StoreError, match="no connection yet"):
@@ -176,14 +175,14 @@ async def test_while_an_attempt_hangs_later_calls_fail_at_once(monkeypatch: pyte
 
 
 async def test_nobody_there_is_told_with_the_remedy(tmp_path: Path) -> None:
-    link = Link(f"unix://{tmp_path}/nobody", welcome)
+    link = Link(Address.parse(f"unix://{tmp_path}/nobody"), welcome)
 
     with pytest.raises(StoreError, match=r"The store at unix://.*/nobody: no connection .*: start it, or correct REDIS_URL"):
         await link.call(PING)
 
 
 async def test_a_stopped_store_times_out_and_is_found_again(link: Link, server: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_link, "COMMAND_TIMEOUT", 0.2)
+    monkeypatch.setattr(redis_wire, "COMMAND_TIMEOUT", 0.2)
     await link.call(PING)
     server.freeze()
     try:
@@ -200,10 +199,10 @@ async def test_a_stopped_store_times_out_and_is_found_again(link: Link, server: 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_loop_that_stood_still_does_not_blame_the_store(server: Valkey, monkeypatch: pytest.MonkeyPatch, run: Any) -> None:
-    monkeypatch.setattr(redis_link, "COMMAND_TIMEOUT", 0.4)
+    monkeypatch.setattr(redis_wire, "COMMAND_TIMEOUT", 0.4)
 
     async def main() -> None:
-        link = Link(server.url, welcome)
+        link = Link(Address.parse(server.url), welcome)
         await link.call(PING)
         call = asyncio.ensure_future(link.call(pack(b"BLPOP", b"nothing", b"0.2")))  # answered while the loop stands still
         await asyncio.sleep(0.05)
@@ -215,7 +214,7 @@ def test_a_loop_that_stood_still_does_not_blame_the_store(server: Valkey, monkey
 
 
 async def test_a_time_out_counts_from_each_command_not_from_the_first(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_link, "COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(redis_wire, "COMMAND_TIMEOUT", 0.5)
     for _ in range(4):
         assert await link.call(PING) == b"PONG"
         await asyncio.sleep(0.2)
@@ -226,12 +225,12 @@ async def test_a_wrong_password_is_told_without_repeating_it() -> None:
     try:
         server.start()
         for login, remedy in ((":the-wrong-one@", "WRONGPASS.*correct the user or the password"), ("", "NOAUTH.*put its password")):
-            link = Link(server.url.replace("unix://", f"unix://{login}"), welcome)
+            link = Link(Address.parse(server.url.replace("unix://", f"unix://{login}")), welcome)
             with pytest.raises(StoreError, match=remedy) as error:
                 link.accept(await link.call(PING))
             assert "one" not in str(error.value).replace(str(server.folder), "")
             await link.close()
-        right = Link(server.url.replace("unix://", "unix://:the-right-one@") + "?db=3", welcome)
+        right = Link(Address.parse(server.url.replace("unix://", "unix://:the-right-one@") + "?db=3"), welcome)
         assert await right.call(PING) == b"PONG"
         assert b"db=3" in await right.call(pack(b"CLIENT", b"INFO"))
         await right.close()
@@ -241,7 +240,7 @@ async def test_a_wrong_password_is_told_without_repeating_it() -> None:
 
 async def test_a_user_with_a_name_signs_in(valkey: redis.Redis, valkey_url: str) -> None:
     valkey.acl_setuser("ann", enabled=True, passwords=["+p@ss/w"], commands=["+@all"])
-    link = Link(valkey_url.replace("unix://", "unix://ann:p%40ss%2Fw@"), welcome)
+    link = Link(Address.parse(valkey_url.replace("unix://", "unix://ann:p%40ss%2Fw@")), welcome)
 
     assert await link.call(pack(b"ACL", b"WHOAMI")) == b"ann"
     await link.close()
@@ -249,7 +248,7 @@ async def test_a_user_with_a_name_signs_in(valkey: redis.Redis, valkey_url: str)
 
 async def test_something_else_at_the_address_is_told() -> None:
     async with stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
-        link = Link(f"redis://{address}", welcome)
+        link = Link(Address.parse(f"redis://{address}"), welcome)
         with pytest.raises(StoreError, match="does not speak the Redis protocol"):
             await link.call(PING)
         await link.close()
@@ -257,7 +256,7 @@ async def test_something_else_at_the_address_is_told() -> None:
 
 async def test_a_server_without_tls_is_told() -> None:
     async with stranger(b"-ERR what?\r\n") as address:
-        link = Link(f"rediss://{address}", welcome)
+        link = Link(Address.parse(f"rediss://{address}"), welcome)
         with pytest.raises(StoreError, match=r"no connection \(.*\): start it, or correct REDIS_URL"):
             await link.call(PING)
         await link.close()
@@ -265,7 +264,7 @@ async def test_a_server_without_tls_is_told() -> None:
 
 async def test_a_refusal_that_another_server_would_not_give_ends_the_connection() -> None:
     async with stranger(b"-READONLY You can't write against a read only replica.\r\n") as address:
-        link = Link(f"redis://{address}", welcome)
+        link = Link(Address.parse(f"redis://{address}"), welcome)
         for _ in range(2):
             with pytest.raises(StoreError, match="read-only replica: name the primary"):
                 link.accept(await link.call(PING))
@@ -277,11 +276,11 @@ async def test_a_refusal_that_another_server_would_not_give_ends_the_connection(
 async def test_what_the_greeting_raises_refuses_the_connection(server: Valkey) -> None:
     greeted = []
 
-    async def picky(ask: Ask) -> None:
+    async def picky(ask: Ask, address: Address, told: Told) -> None:
         greeted.append(await ask(PING, PING))
         raise StoreError("not this one")
 
-    link = Link(server.url, picky)
+    link = Link(Address.parse(server.url), picky)
     for _ in range(3):
         with pytest.raises(StoreError, match="not this one"):
             await link.call(PING)
@@ -291,7 +290,7 @@ async def test_what_the_greeting_raises_refuses_the_connection(server: Valkey) -
 
 
 async def test_after_closing_every_call_fails_also_those_that_wait_for_a_connection(server: Valkey) -> None:
-    link = Link(server.url, welcome)
+    link = Link(Address.parse(server.url), welcome)
     waiting = asyncio.ensure_future(link.call(PING))
     await asyncio.sleep(0)
 
@@ -305,7 +304,7 @@ async def test_after_closing_every_call_fails_also_those_that_wait_for_a_connect
 
 async def test_closing_does_not_wait_for_a_store_that_does_not_let_us_in() -> None:
     async with stranger(b"") as address:
-        link = Link(f"redis://:secret@{address}", welcome)
+        link = Link(Address.parse(f"redis://:secret@{address}"), welcome)
         waiting = asyncio.ensure_future(link.call(PING))
         while not Stranger.met:  # noqa: ASYNC110 - the server's side of it has no event
             await asyncio.sleep(0.01)
@@ -317,19 +316,19 @@ async def test_closing_does_not_wait_for_a_store_that_does_not_let_us_in() -> No
 
 
 async def test_a_connection_that_is_lost_during_the_greeting_fails_at_once() -> None:
-    async def slow(ask: Ask) -> None:
+    async def slow(ask: Ask, address: Address, told: Told) -> None:
         await asyncio.sleep(0.1)
         await ask(PING)
 
     async with stranger(None) as address:
-        link = Link(f"redis://{address}", slow)
+        link = Link(Address.parse(f"redis://{address}"), slow)
         with pytest.raises(StoreError, match="the connection was lost"):
             await link.call(PING)
         await link.close()
 
 
 async def test_closing_fails_what_is_in_flight(server: Valkey) -> None:
-    link = Link(server.url, welcome)
+    link = Link(Address.parse(server.url), welcome)
     await link.call(PING)
     waiting = asyncio.ensure_future(link.call(pack(b"BLPOP", b"nothing", b"0")))
     await asyncio.sleep(0.01)
@@ -359,6 +358,7 @@ async def test_closing_fails_what_has_not_left_yet(link: Link) -> None:
         ("redis://10.0.0.1:7000/2", ("redis://10.0.0.1:7000", "10.0.0.1", 7000, "", False, (), 2)),
         ("rediss://ann:s%40@h.example/", ("rediss://h.example:6379", "h.example", 6379, "", True, (b"ann", b"s@"), 0)),
         ("redis://:s@[::1]:1", ("redis://::1:1", "::1", 1, "", False, (b"s",), 0)),
+        ("rediss+cluster://:s@h:7000", ("rediss+cluster://h:7000", "h", 7000, "", True, (b"s",), 0, True)),
         ("unix:///a%20b/s.sock?db=4", ("unix:///a b/s.sock", "localhost", 6379, "/a b/s.sock", False, (), 4)),
     ],
 )
@@ -369,7 +369,8 @@ def test_addresses_are_read(url: str, address: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     ("url", "remedy"),
     [
-        ("redis+cluster://h", r"redis\+cluster://, but clusters come later: name a single server"),
+        ("redis+cluster://h/1", "names a database, but a cluster has only one"),
+        ("redis+sentinel://h", "must begin with redis://"),
         ("localhost:6379", "must begin with redis://"),
         ("http://h", "must begin with redis://"),
         ("redis://:hid/den@h", "cannot be read: write redis://:password@host:6379/0"),

@@ -6,7 +6,8 @@ import redis
 
 from handlers.history import History, partition_of
 from handlers.memory_history import MemoryHistory, MemoryStore, Stored
-from handlers.redis_history import RedisHistory, Script
+from handlers.redis_history import RedisHistory
+from handlers.redis_scripts import Script
 
 CLOCK = "test:clock"
 START = 4_000_000_000_000

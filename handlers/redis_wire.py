@@ -1,0 +1,210 @@
+"""One connection to a server of the store.
+
+Replies come in the order of the commands, so a call is a place in a queue and a future: no task, lock or timer of its own. What is asked
+for in one tick of the event loop leaves in one write.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, cast
+
+from handlers.errors import StoreError
+from handlers.resp import Refusal, Replies, pack
+
+COMMAND_TIMEOUT: Final = 2.0
+"""Seconds until an unanswered command fails, and its connection with it: whose reply comes next could not be told any more."""
+
+CHUNK: Final = 16
+"""Commands that leave together at most: the store works on the first of a crowd while we prepare the next."""
+
+
+class Owner(Protocol):
+    """Whose connection it is. `round_trips` counts the writes."""
+
+    round_trips: int
+
+    def told(self, why: str) -> str:
+        """Put a reason into a sentence that names the server."""
+        ...
+
+    def lose(self, wire: "Wire", why: str) -> str:
+        """The connection ends; gives the reason as a sentence, for all who wait on it."""
+        ...
+
+
+class Wire(asyncio.Protocol):
+    """One connection, from its making to its loss."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._replies = Replies()
+        self._unsent: list[tuple[bytes, asyncio.Future[Any]]] = []
+        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self.ended = ""
+        self.gone = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def send(self, command: bytes, key: bytes = b"") -> asyncio.Future[Any]:  # noqa: ARG002 - see `ReplicatedWire`
+        """Put a packed command about `key` into this tick's write. The future is its reply, or a `StoreError`."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self.ended:
+            future.set_exception(StoreError(self.ended))
+            return future
+        if not self._unsent:
+            self._loop.call_soon(self._write)
+        self._unsent.append((command, future))
+        if len(self._unsent) >= CHUNK:
+            self._write()
+        return future
+
+    async def ask(self, *commands: bytes) -> list[Any]:
+        """Send several commands in one write and return their replies and refusals."""
+        return await asyncio.gather(*map(self.send, commands))
+
+    def _write(self) -> None:
+        if not self._unsent:
+            return
+        now = self._loop.time()
+        cast("asyncio.Transport", self._transport).write(b"".join([command for command, _ in self._unsent]))
+        self._owner.round_trips += 1
+        self._waiting.extend([(now, future) for _, future in self._unsent])
+        self._unsent.clear()
+        if self._timer is None:
+            self._timer = self._loop.call_at(now + COMMAND_TIMEOUT, self._look)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`: replies, in the order of their commands."""
+        try:
+            for reply in self._replies.feed(data):
+                _, future = self._waiting.popleft()
+                if not future.done():  # its caller was cancelled
+                    future.set_result(reply)
+        except (ValueError, IndexError):
+            self.end("what answers there does not speak the Redis protocol: correct REDIS_URL")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self.end(f"the connection was lost ({exc or 'closed by the other side'}): see whether it runs")
+        self.gone.set()
+
+    def end(self, why: str) -> None:
+        """Drop the connection and tell everybody who waits; the first reason counts."""
+        if self.ended:
+            return
+        self.ended = self._owner.lose(self, why)
+        if self._timer is not None:
+            self._timer.cancel()
+        waiting = [*(future for _, future in self._waiting), *(future for _, future in self._unsent)]
+        self._waiting.clear()
+        self._unsent.clear()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(StoreError(self.ended))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _look(self) -> None:
+        """Is the oldest command's time up? If our own loop stood still, replies in the socket were read before timers."""
+        self._timer = None
+        if self._waiting:
+            late = self._waiting[0][0] + COMMAND_TIMEOUT
+            if self._loop.time() < late:
+                self._timer = self._loop.call_at(late, self._look)
+            else:
+                self.end(f"no answer within {COMMAND_TIMEOUT:g} s: it is overloaded, stopped or out of reach")
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """How many replicas must have what a reply rests on before it is given, and how long they may take, ms."""
+
+    replicas: int
+    timeout_ms: int
+
+
+class ReplicatedWire(Wire):
+    """A connection whose replies are given only when enough replicas have all that they rest on.
+
+    Behind the commands of a write goes one WAIT. It blocks the connection in the store, so what comes meanwhile is held back here and
+    leaves together. WAIT looks back to the last write of its own connection, but a reply may rest on somebody else's (a retry that finds
+    its input on record, a history that is loaded): so a write of our own goes before it, to a key beside the last one that was asked for.
+    """
+
+    def __init__(self, owner: Owner, replication: Replication) -> None:
+        super().__init__(owner)
+        self._replication = replication
+        self._wait = pack(b"WAIT", b"%d" % replication.replicas, b"%d" % replication.timeout_ms)
+        self._tag = b""
+        self._confirming = False
+        self._nobody: asyncio.Future[Any] = self._loop.create_future()
+        self._nobody.cancel()
+        self._replied: list[tuple[asyncio.Future[Any], Any]] = []
+
+    def send(self, command: bytes, key: bytes = b"") -> asyncio.Future[Any]:
+        """See `Wire`. What is about no partition's key shows nothing of a history and needs no replica."""
+        if b"}" in key:
+            self._tag = key[: key.index(b"}") + 1]
+        return super().send(command)
+
+    def _write(self) -> None:
+        if self._waiting or not self._unsent:
+            return
+        self._confirming = bool(self._tag)
+        if self._tag:
+            mark = pack(b"SET", self._tag + b":wait", b"", b"PX", b"60000")
+            self._unsent += [(mark, self._nobody), (self._wait, self._nobody)]
+            self._tag = b""
+        super()._write()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`: replies, in the order of their commands."""
+        try:
+            for reply in self._replies.feed(data):
+                _, future = self._waiting.popleft()
+                self._replied.append((future, reply))
+        except (ValueError, IndexError):
+            self.end("what answers there does not speak the Redis protocol: correct REDIS_URL")
+        else:
+            if not self._waiting:
+                self._show()
+
+    def end(self, why: str) -> None:
+        """See `Wire`: replies that are not confirmed are none."""
+        self._waiting.extendleft([(0.0, future) for future, _ in self._replied])
+        self._replied.clear()
+        super().end(why)
+
+    def _show(self) -> None:
+        """All replies of a write are here: give them to those who wait, and let the next write leave."""
+        replied, self._replied = self._replied, []
+        why = ""
+        if self._confirming and replied:
+            (_, mark), (_, had) = replied[-2:]
+            del replied[-2:]
+            why = self._objection(mark, had)
+        for future, reply in replied:
+            if future.done():
+                continue
+            if why and not isinstance(reply, Refusal):
+                future.set_exception(StoreError(why))
+            else:
+                future.set_result(reply)
+        self._write()
+
+    def _objection(self, mark: Any, had: Any) -> str:
+        for reply in (mark, had):
+            if isinstance(reply, Refusal):
+                return self._owner.told(f"it does not tell whether its replicas have it ({reply.text}): let its user run SET and WAIT")
+        if had >= self._replication.replicas:
+            return ""
+        return self._owner.told(
+            f"only {had} of {self._replication.replicas} replicas had it within {self._replication.timeout_ms / 1000:g} s: "
+            "see to its replicas, or lower [store] replicas"
+        )
