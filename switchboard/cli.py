@@ -90,11 +90,12 @@ def serve(
         int | None, typer.Option(help="The port to listen at; 0 takes a free one.", show_default="8080", min=0, max=65_535)
     ] = None,
     data: Data = None,
+    workers: Annotated[int, typer.Option(help="How many processes serve the port together.", min=1)] = 1,
 ) -> None:
     """Run the server until Ctrl-C."""
     import logging
 
-    from switchboard import logs, server
+    from switchboard import logs
     from switchboard.settings import load
     from switchboard.workdir import hidden_folders
 
@@ -108,7 +109,7 @@ def serve(
         chat, call = [f"{f'make {name}, or ' if url == USUAL else ''}switchboard {name} --url {public or url}" for name in ("chat", "call")]
         slack = f"switchboard slack --url {public or url}"
         typer.echo(
-            f"Listening at {url} until Ctrl-C. In another terminal:\n"
+            f"Listening at {url}{f' with {workers} workers' if workers > 1 else ''} until Ctrl-C. In another terminal:\n"
             f"  {chat}    to chat with it\n"
             f"  {call}    to call it\n"
             f"  {slack}    to write to it in a Slack of your own\n"
@@ -119,7 +120,14 @@ def serve(
             f"{public or 'PUBLIC_URL'}/twilio/voice"
         )
 
-    server.run(settings, tell)
+    if workers == 1:
+        from switchboard import server
+
+        server.run(settings, tell)
+    else:
+        from switchboard.workers import run
+
+        raise typer.Exit(run(settings, workers, tell))
 
 
 @app.command()

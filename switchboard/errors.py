@@ -12,6 +12,8 @@ SwitchboardError
 └── ErrandError            an errand cannot be forgotten while its parent waits for it
 """
 
+from typing import Self
+
 
 class SwitchboardError(Exception):
     """The base of this package's errors; its text is a whole sentence for the person at the terminal."""
@@ -23,6 +25,11 @@ class EmbeddedError(SwitchboardError):
 
 class ServerError(SwitchboardError):
     """The server cannot listen: its port is taken, or its address is not of this machine."""
+
+    @classmethod
+    def cannot_listen(cls, host: str, port: int, error: OSError) -> Self:
+        """Say so, with what the system says."""
+        return cls(f"cannot listen on {host}:{port}: {error.strerror or error}. Stop what uses it, or choose another port with --port.")
 
 
 class SettingsError(SwitchboardError):

@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import nullcontext
 
 from aiohttp import web
 
@@ -124,21 +125,23 @@ def _pages(exchange: Exchange) -> list[Page]:
     return [found(exchange) for _, found in plugins("switchboard.pages")]
 
 
-async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; `listening` is told the address. Raises `ServerError` when the port is taken."""
-    async with opened_store(settings) as history, opened_services(settings) as served, opened_bindings(served) as bindings:
+async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event, *, one_of_several: bool = False) -> None:
+    """Serve until `stop` is set; `listening` is told the address. Raises `ServerError` when the port is taken.
+
+    `one_of_several`: other workers share the port, and their supervisor has opened the services (see `workers`).
+    """
+    services = nullcontext(settings) if one_of_several else opened_services(settings)
+    async with opened_store(settings) as history, services as served, opened_bindings(served) as bindings:
         server = Server(served, history, bindings)
         runner = GuardedRunner(server.app, server.limits, server.counters, shutdown_timeout=DRAIN_SECONDS)
         await runner.setup()
         try:
             host, port = settings.server.host, settings.server.port
-            site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True)
+            site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True, reuse_port=one_of_several)
             try:
                 await site.start()
             except OSError as error:
-                raise ServerError(
-                    f"cannot listen on {host}:{port}: {error.strerror or error}. Stop what uses it, or choose another port with --port."
-                ) from None
+                raise ServerError.cannot_listen(host, port, error) from None
             server.sweeper.start()
             _calm_collector()
             listening(f"http://{host}:{runner.addresses[0][1]}")
@@ -155,8 +158,8 @@ def _calm_collector() -> None:
     gc.set_threshold(2_000, 2, 50_000)
 
 
-def run(settings: Settings, listening: Callable[[str], None]) -> None:
-    """Serve in this process until it is told to stop (SIGINT, SIGTERM)."""
+def run(settings: Settings, listening: Callable[[str], None], *, one_of_several: bool = False) -> None:
+    """Serve in this process until it is told to stop (SIGINT, SIGTERM); see `serve`."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
 
@@ -169,7 +172,7 @@ def run(settings: Settings, listening: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await serve(settings, listening, stop)
+        await serve(settings, listening, stop, one_of_several=one_of_several)
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())

@@ -21,8 +21,9 @@ numbers = itertools.count()
 class ServerProcess:
     """A server in `folder` (its working directory, with its settings and its data). It keeps its port from start to start."""
 
-    def __init__(self, folder, settings='[lines]\n"phone:*" = "conversations:echo"\n', port=0, data=".switchboard", **environment):
+    def __init__(self, folder, settings='[lines]\n"phone:*" = "conversations:echo"\n', port=0, data=".switchboard", options=(), **environment):
         self.folder = folder
+        self.options = options
         self.port = port
         self.data = data
         self.process = None
@@ -39,7 +40,7 @@ class ServerProcess:
         self.log = self.folder / f"server-{next(numbers)}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [SWITCHBOARD, "serve", "--port", str(self.port), "--data", self.data],
+                [SWITCHBOARD, "serve", "--port", str(self.port), "--data", self.data, *self.options],
                 cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         while wait:
