@@ -1,0 +1,168 @@
+// The conversation of this browser: one of its tabs speaks with the server, all of them show what there is.
+//
+// Facts (what was said and written) go by what the browser keeps. What passes (streamed words, tasks, trouble) the leading tab tells the
+// others. When it goes, the next one leads. Where a browser has no locks (they need HTTPS or this very computer) each tab leads for
+// itself, which costs connections and nothing else: a message that two tabs send is one message, by its key.
+
+import { insist, open } from "./api.js";
+import { deliver } from "./outbox.js";
+import { follow } from "./stream.js";
+
+const NAME = `switchboard ${new URL("..", import.meta.url).pathname}`;
+
+const NOTHING = { coming: [], tasks: [], trouble: null, caughtUp: false, refused: null };
+
+/** Dispatches "now" when something that passes has changed: `now.coming` [step, text], `tasks`, `trouble`, `caughtUp`, `refused`. */
+export class Conversation extends EventTarget {
+  now = NOTHING;
+  #kept;
+  #tabs = new BroadcastChannel(NAME);
+  #stop = new AbortController();
+  #leads = false;
+
+  constructor(kept) {
+    super();
+    this.#kept = kept;
+    this.#tabs.onmessage = ({ data }) => {
+      if (data !== "what?") this.#show(data);
+      else if (this.#leads) this.#tabs.postMessage(this.now);
+    };
+  }
+
+  /** Take part, from now on or again. */
+  async start() {
+    this.#stop.abort();
+    const { signal } = (this.#stop = new AbortController());
+    this.#tabs.postMessage("what?");
+    try {
+      if (navigator.locks) await navigator.locks.request(NAME, { signal }, () => this.#lead(signal));
+      else await this.#lead(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** Leave it to the other tabs: this one is being hidden away or closed. */
+  stop() {
+    this.#leads = false;
+    this.#stop.abort();
+  }
+
+  // -- leading --------------------------------------------------------------------------------------------------------------------------
+
+  async #lead(signal) {
+    this.#leads = true;
+    for (;;) {
+      this.#kept.reload(); // the tab that led before may have written more than we were told
+      if (this.#kept.session === null) this.#kept.begin(zone());
+      const { key } = this.#kept.session;
+      const replaced = new AbortController();
+      const watch = () => this.#kept.session?.key !== key && replaced.abort();
+      this.#kept.addEventListener("change", watch);
+      try {
+        await this.#host(key, AbortSignal.any([signal, replaced.signal]));
+      } catch (error) {
+        if (!replaced.signal.aborted) throw error;
+      } finally {
+        this.#kept.removeEventListener("change", watch);
+      }
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Carry one session until another one takes its place. */
+  async #host(key, signal) {
+    this.#tell(NOTHING);
+    const session = await this.#opened(key, signal);
+    if (session !== null && session.over === null) {
+      const over = new AbortController();
+      const both = AbortSignal.any([signal, over.signal]);
+      const trouble = (where) => (what) => this.#trouble(where, what);
+      const loops = [
+        follow(session.id, () => this.#kept.last, this.#listener(trouble("stream")), both),
+        deliver(this.#kept, session, trouble("outbox"), both),
+      ];
+      try {
+        await this.#conclude(key, await Promise.race(loops), loops[0]);
+      } finally {
+        over.abort();
+        await Promise.allSettled(loops);
+      }
+    } else this.#tell({ caughtUp: true });
+    await new Promise((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      if (signal.aborted) reject(signal.reason);
+    });
+  }
+
+  /** The session, opened if it is not; null if the server refuses to. */
+  async #opened(key, signal) {
+    if (this.#kept.session.id === null) {
+      const reply = await insist(() => open(this.#kept.session, signal), signal, (what) => this.#trouble("outbox", what));
+      if (reply.status === 422 && this.#kept.session.zone !== null) {
+        this.#kept.begin(null); // the server does not know this time zone: its own will do
+        return null;
+      }
+      if (reply.status !== 201) {
+        this.#tell({ refused: reply.body?.error ?? `The server answers with ${reply.status}.` });
+        return null;
+      }
+      this.#kept.note(key, { id: reply.body.id, listening: reply.body.listening });
+    }
+    return this.#kept.session;
+  }
+
+  /** The session is over: what was not sent stays to be read, and the last words are waited for. */
+  async #conclude(key, why, reading) {
+    if (why === "ended") await reading;
+    this.#kept.note(key, { over: why, listening: null });
+    for (const [name, sent] of this.#kept.sent) {
+      if (sent.fate === null) this.#kept.settle(name, { fate: sent.turn === null ? "refused" : "handled", why: "The conversation was over before this was sent." });
+    }
+    this.#tell({ coming: [], tasks: [], trouble: null, caughtUp: true });
+  }
+
+  #listener(trouble) {
+    return {
+      trouble,
+      begin: () => this.#tell({ coming: [] }),
+      caughtUp: () => this.now.caughtUp || this.#tell({ caughtUp: true }),
+      event: (kind, place, data) => {
+        const coming = this.now.coming;
+        if (kind === "partial") {
+          const before = coming.find(([step]) => step === data.step);
+          const text = (data.first ? "" : (before?.[1] ?? "")) + data.text;
+          this.#tell({ coming: [...coming.filter((each) => each !== before), [data.step, text]] });
+        } else if (kind === "tasks") {
+          this.#tell({ tasks: data });
+        } else if (place !== null) {
+          this.#kept.hear(place, { kind, turn: data.turn, text: data.text, audio: data.audio });
+          this.#tell({ coming: kind === "notice" ? coming : coming.filter(([, text]) => !data.text.startsWith(text.trimStart())) });
+        }
+      },
+    };
+  }
+
+  // -- telling --------------------------------------------------------------------------------------------------------------------------
+
+  #trouble(where, what) {
+    const others = Object.fromEntries(Object.entries(this.now.trouble ?? {}).filter(([each]) => each !== where));
+    const trouble = what === null ? others : { ...others, [where]: what.why };
+    this.#tell({ trouble: Object.keys(trouble).length ? trouble : null });
+  }
+
+  #tell(changes) {
+    this.#show({ ...this.now, ...changes });
+    this.#tabs.postMessage(this.now);
+  }
+
+  #show(now) {
+    this.now = now;
+    this.dispatchEvent(new Event("now"));
+  }
+}
+
+/** The user's time zone, as the browser knows it. */
+export function zone() {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone ?? null;
+}

@@ -1,0 +1,184 @@
+// What this browser keeps of the conversation, for all of its tabs, through refreshes and crashes.
+//
+// Each fact is an item of its own in localStorage: the session, each output that was said, each message that was written. So tabs never
+// overwrite each other's, and none has to ask another. The names: "session", "said <place>", "sent <time> <key>".
+
+const PREFIX = `switchboard ${new URL("..", import.meta.url).pathname} `;
+
+/** A message of the user: until it has a turn it is not on the server's record, until it has a fate it has no answer. */
+export const isUnsent = (sent) => sent.turn === null && sent.fate === null;
+export const isOpen = (sent) => sent.fate === null;
+
+/** Facts, by name. Dispatches "change" with the name of what has changed, or null when it may be anything. */
+export class Kept extends EventTarget {
+  #facts = new Map();
+  #storage = usable();
+
+  constructor() {
+    super();
+    this.reload();
+    addEventListener("storage", (event) => {
+      if (event.key === null) this.reload();
+      else if (event.key.startsWith(PREFIX)) this.#take(event.key.slice(PREFIX.length), event.newValue);
+    });
+  }
+
+  /** Read all anew: this tab may have slept while others wrote. */
+  reload() {
+    if (this.#storage === null) return;
+    this.#facts = new Map();
+    for (let index = 0; index < this.#storage.length; index += 1) {
+      const key = this.#storage.key(index);
+      if (key.startsWith(PREFIX)) this.#read(key.slice(PREFIX.length), this.#storage.getItem(key));
+    }
+    this.#tell(null);
+  }
+
+  // -- the session ----------------------------------------------------------------------------------------------------------------------
+
+  /** `key`: what creates it; `zone`: the user's; then `id`, `listening`, and why it is `over`. */
+  get session() {
+    return this.#facts.get("session") ?? null;
+  }
+
+  /** Let all go and begin a new conversation. */
+  begin(zone) {
+    for (const name of [...this.#facts.keys()]) if (name !== "session") this.#forget(name);
+    this.#set("session", { key: randomKey(), zone, id: null, listening: null, over: null });
+  }
+
+  /** Note what has become of the session, if it is still the one of that key. */
+  note(key, changes) {
+    if (this.session?.key === key) this.#set("session", { ...this.session, ...changes });
+  }
+
+  // -- what was said --------------------------------------------------------------------------------------------------------------------
+
+  /** An output, by its place ("12.0"), the id of its event: {kind, turn, text, audio}. */
+  hear(place, said) {
+    this.#set(`said ${place}`, said);
+  }
+
+  /** A fact, by its name. */
+  fact(name) {
+    return this.#facts.get(name) ?? null;
+  }
+
+  /** The last place that is known, to read on behind it. */
+  get last() {
+    return this.#all("said").map(([name]) => name.split(" ")[1]).sort(byPlace).at(-1) ?? null;
+  }
+
+  // -- what was written -----------------------------------------------------------------------------------------------------------------
+
+  /** A message of the user, to be sent: kept before anything else is done with it. */
+  write(text, secret = false) {
+    const after = Number(this.last?.split(".")[0] ?? -1);
+    this.#set(`sent ${String(Date.now()).padStart(15, "0")} ${randomKey()}`, { text, secret, after, turn: null, fate: null, why: "" });
+  }
+
+  /** Messages, oldest first, as [name, message]. */
+  get sent() {
+    return this.#all("sent").sort(([one], [other]) => (one < other ? -1 : 1));
+  }
+
+  /** Note what has become of a message; secret digits are not kept longer than they are needed. */
+  settle(name, changes) {
+    const before = this.#facts.get(name);
+    if (before === undefined) return;
+    const sent = { ...before, ...changes };
+    if (sent.secret && sent.fate !== null) sent.text = "•".repeat([...sent.text].length);
+    this.#set(name, sent);
+  }
+
+  drop(name) {
+    this.#forget(name);
+    this.#tell(name);
+  }
+
+  /** Everything that is to be seen, in its order, as [name, fact]. */
+  get transcript() {
+    const rank = ([name, fact]) => {
+      const [kind, place] = name.split(" ");
+      return kind === "said" ? place.split(".").map(Number) : [fact.turn ?? fact.after + 0.5, -1];
+    };
+    return [...this.#all("said"), ...this.sent]
+      .map((entry) => [rank(entry), entry])
+      .sort(([one], [other]) => one[0] - other[0] || one[1] - other[1])
+      .map(([, entry]) => entry);
+  }
+
+  // -- storage --------------------------------------------------------------------------------------------------------------------------
+
+  #all(kind) {
+    return [...this.#facts].filter(([name]) => name.startsWith(`${kind} `));
+  }
+
+  #set(name, fact) {
+    const text = JSON.stringify(fact);
+    if (JSON.stringify(this.#facts.get(name)) === text) return;
+    this.#facts.set(name, fact);
+    this.#store(name, text);
+    this.#tell(name);
+  }
+
+  /** When the storage is full, the oldest of what was said leaves it, never what is still to be sent. This tab goes on showing it. */
+  #store(name, text) {
+    const oldest = this.#storage === null ? [] : this.#all("said").map(([each]) => each).sort((one, other) => byPlace(one.split(" ")[1], other.split(" ")[1]));
+    for (;;) {
+      try {
+        this.#storage?.setItem(PREFIX + name, text);
+        return;
+      } catch {
+        const leaving = oldest.splice(0, 20).filter((each) => each !== name);
+        if (leaving.length === 0) return;
+        for (const each of leaving) this.#storage.removeItem(PREFIX + each);
+      }
+    }
+  }
+
+  #forget(name) {
+    this.#facts.delete(name);
+    this.#storage?.removeItem(PREFIX + name);
+  }
+
+  #take(name, text) {
+    if (text === null) this.#facts.delete(name);
+    else this.#read(name, text);
+    this.#tell(name);
+  }
+
+  #read(name, text) {
+    try {
+      this.#facts.set(name, JSON.parse(text));
+    } catch {
+      this.#storage.removeItem(PREFIX + name); // it is none of ours
+    }
+  }
+
+  #tell(name) {
+    this.dispatchEvent(new CustomEvent("change", { detail: name }));
+  }
+}
+
+/** The order of places: "9.1" before "10.0". */
+export function byPlace(one, other) {
+  const [a, b] = [one, other].map((place) => place.split(".").map(Number));
+  return a[0] - b[0] || a[1] - b[1];
+}
+
+/** 192 random bits: what creates a session is worth as much as its id. */
+function randomKey() {
+  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(24)))).replaceAll("+", "-").replaceAll("/", "_");
+}
+
+/** The storage of this site, or null where the browser gives none: then a tab is all that the conversation lasts. */
+function usable() {
+  try {
+    localStorage.setItem(`${PREFIX}trial`, "1");
+    localStorage.removeItem(`${PREFIX}trial`);
+    return localStorage;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,69 @@
+// Brings the user's messages to the server: one after another, in their order, each once, however often it has to be sent.
+
+import { insist, pause, say } from "./api.js";
+import { isOpen, isUnsent } from "./kept.js";
+
+/** Seconds that a message may wait for its answer before it counts as sent and the next one goes. */
+const BRIEF = 1;
+
+/**
+ * Send what is written and see to it that each message gets its answer, until the session is over; gives why ("ended" or "gone").
+ *
+ * What is said comes by the stream; of the answers only the fate of the message and what is listened for next is taken.
+ */
+export async function deliver(kept, session, tell, signal) {
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
+  const loops = [each(isUnsent, BRIEF), each((sent) => isOpen(sent) && !isUnsent(sent), null)];
+  try {
+    return await Promise.race(loops);
+  } finally {
+    over.abort();
+    await Promise.allSettled(loops);
+  }
+
+  async function each(isNext, patience) {
+    for (;;) {
+      const [name, sent] = kept.sent.find(([, message]) => isNext(message)) ?? [];
+      if (name === undefined) {
+        await changed(kept, either);
+        continue;
+      }
+      const key = name.split(" ")[2];
+      const reply = await insist(() => say(session.id, key, sent.text, patience, either), either, tell);
+      const why = settle(kept, session, name, reply);
+      if (why !== null) return why;
+      if (reply.status === 202) await pause(patience === null ? 1_000 : 0, either);
+    }
+  }
+}
+
+/** Note what became of a message; gives why the session is over, if it is. */
+function settle(kept, session, name, { status, body }) {
+  switch (status) {
+    case 200:
+      kept.settle(name, { turn: body.turn, fate: body.status });
+      kept.note(session.key, { listening: body.listening });
+      return body.ended ? "ended" : null;
+    case 202:
+      kept.settle(name, { turn: body.turn });
+      return null;
+    case 404:
+      return "gone";
+    case 410:
+      return "ended";
+    default:
+      kept.settle(name, { fate: "refused", why: body?.error ?? `The server answers with ${status}.` });
+      return null;
+  }
+}
+
+/** Wait until anything that is kept changes. */
+function changed(kept, signal) {
+  return new Promise((resolve, reject) => {
+    const options = { once: true, signal };
+    kept.addEventListener("change", resolve, options);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    if (signal.aborted) reject(signal.reason);
+  });
+}
