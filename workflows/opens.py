@@ -118,11 +118,12 @@ class Opens:
     def shape(self) -> int:
         """The checksum over the open steps that the next event carries."""
         if self._shape is None:
-            lines = []
-            for step in self.steps.values():
-                lines.append(f"{step.id} {step.kind} {step.name}")  # noqa: PERF401 - mostly there is one, and a comprehension is a call
-            lines.sort()
-            self._shape = crc32("\n".join(lines).encode())
+            steps = self.steps
+            if len(steps) == 1:
+                for step in steps.values():
+                    self._shape = crc32(f"{step.id} {step.kind} {step.name}".encode())
+            else:
+                self._shape = crc32("\n".join(sorted([f"{step.id} {step.kind} {step.name}" for step in steps.values()])).encode())
         return self._shape
 
     def __str__(self) -> str:

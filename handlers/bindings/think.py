@@ -128,7 +128,9 @@ class Think:
         answer = Answer(emit)
         # Not by `chat.completions.create`: it walks through messages and tools to rename what has no other name, and makes models of what
         # comes, which together keep the loop for some milliseconds an answer.
-        stream = await client.post("/chat/completions", body=request, cast_to=object, stream=True, stream_cls=_imported().AsyncStream[object])
+        stream = await client.post(
+            "/chat/completions", body=request, cast_to=object, stream=True, stream_cls=_imported().AsyncStream[object]
+        )
         async with stream:
             chunks = aiter(stream)
             while not answer.finished and (chunk := await anext(chunks, None)) is not None:

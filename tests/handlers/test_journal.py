@@ -499,7 +499,7 @@ def test_a_long_replay_lets_others_have_the_loop(a, monkeypatch):
     clock, turns = [0.0], []
 
     def time():
-        clock[0] += 0.0001  # for whoever looks at the clock, time passes
+        clock[0] += 0.001  # for whoever looks at the clock, time passes
         return clock[0]
 
     monkeypatch.setattr(a.process, "time", time)
