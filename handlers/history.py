@@ -17,6 +17,9 @@ PAGE = 500
 LEASE_MS = 5_000
 """How long a node may be silent before another one takes its outstanding turns over: a caller's patience."""
 
+APART_MS = 400
+"""Those who are refused the claim to sweep ask again in turn, so far apart: a fleet's asking costs the same however large it is."""
+
 
 def partition_of(session: str) -> int:
     """The partition that holds all keys of a session: crc32 of its UTF-8 bytes, modulo PARTITIONS."""
@@ -96,15 +99,21 @@ class Renewal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Overdue(msgspec.Struct, frozen=True, gc=False):
-    """What the sweeper found in one partition: sessions whose lease ran out (now ours), with their attempts, and alarms.
+    """What the sweeper found: sessions whose lease ran out (now ours), with their attempts, and alarms.
 
-    Both come in the order of their times. `Alarm.at` is the due time when an alarm is handed out for the first time, and the present
-    when a former sweep handed it out and nobody fired it. `swept_by_other`: another node sweeps the partition; the rest is empty.
+    Both come in the order of their times, one partition after the other. `Alarm.at` is the due time when an alarm is handed out for the
+    first time, and the present when a former sweep handed it out and nobody fired it. `ask_again`: another node sweeps, the rest is empty,
+    and in so many ms it is our turn to ask again.
     """
 
-    swept_by_other: bool = False
+    ask_again: int = 0
     pending: tuple[tuple[str, int], ...] = ()
     due: tuple[tuple[str, Alarm], ...] = ()
+
+    @property
+    def swept_by_other(self) -> bool:
+        """Whether another node sweeps."""
+        return self.ask_again > 0
 
 
 class Indexes(msgspec.Struct, frozen=True, gc=False):
@@ -157,11 +166,12 @@ class History(Protocol):
         """Keep the lease for another LEASE_MS if it is ours."""
         ...
 
-    async def peek(self, partition: int, limit: int, ahead_ms: int) -> Overdue:
+    async def peek(self, partition: int, limit: int, ahead_ms: int, *, count: int = 1, claimed: bool = False) -> Overdue:
         """Take over up to `limit` sessions whose lease ran out, and hand out up to `limit` alarms that are due within `ahead_ms`.
 
-        The first node to peek sweeps the partition until LEASE_MS after its last peek; others are told so. A take-over counts as an
-        attempt; a lease that we ourselves let run out is only renewed. An alarm that is handed out is hidden from every sweep until a
+        That is of each of `count` partitions from this one on. The first node to peek holds the claim of this partition until LEASE_MS
+        after its last peek; others are told when to ask again, each at another time. `claimed` asks for no claim: whoever sweeps all
+        partitions holds that of the first. A claim saves work and protects nothing. A take-over counts as an attempt; a lease that we ourselves let run out is only renewed. An alarm that is handed out is hidden from every sweep until a
         second after its time, by its score in the index (`ahead_ms` more than that). So the score is no due time any more, and needs
         not be: the history is the truth. The handler takes the time from its run, fires at once what is overdue there and waits for
         the rest; its append clears the entry. If the node dies first, a later sweep meets the entry, marked as handed out before, and

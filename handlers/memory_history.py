@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from handlers.history import (
+    APART_MS,
     LEASE_MS,
     PAGE,
     Alarm,
@@ -36,12 +37,14 @@ class Stored:
 
 @dataclass(slots=True)
 class Partition:
-    """The indexes of one partition, as the store keeps them: deadlines, (boot, attempts), due times by member, (boot, until)."""
+    """The indexes of one partition, as the store keeps them: deadlines, (boot, attempts), due times by member, and who
+    sweeps, until when, and the turn of who asked last.
+    """
 
     pending: dict[str, int] = field(default_factory=dict)
     owner: dict[str, tuple[str, int]] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
-    sweep: tuple[str, int] | None = None
+    sweep: tuple[str, int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -98,9 +101,9 @@ class MemoryHistory:
         """See `History`."""
         return await self.carry(lambda: self._renew(session))
 
-    async def peek(self, partition: int, limit: int, ahead_ms: int) -> Overdue:
+    async def peek(self, partition: int, limit: int, ahead_ms: int, *, count: int = 1, claimed: bool = False) -> Overdue:
         """See `History`."""
-        return await self.carry(lambda: self._peek(self.store.partitions[partition], limit, ahead_ms))
+        return await self.carry(lambda: self._sweep(range(partition, partition + count), limit, ahead_ms, claimed=claimed))
 
     async def hand_over(self, sessions: Iterable[str]) -> None:
         """See `History`."""
@@ -203,12 +206,27 @@ class MemoryHistory:
             if indexes.sweep is not None and indexes.sweep[0] == self._boot:
                 indexes.sweep = None
 
+    def _sweep(self, partitions: range, limit: int, ahead_ms: int, *, claimed: bool) -> Overdue:
+        ask_again = 0 if claimed else self._claim(self.store.partitions[partitions[0]])
+        if ask_again:
+            return Overdue(ask_again)
+        found = [self._peek(self.store.partitions[partition], limit, ahead_ms) for partition in partitions]
+        return Overdue(0, tuple(one for each in found for one in each.pending), tuple(one for each in found for one in each.due))
+
+    def _claim(self, indexes: Partition) -> int:
+        now = self._now()
+        holder, until, turn = indexes.sweep or (self._boot, 0, 0)
+        if until < now:
+            holder, turn = self._boot, 0
+        if holder != self._boot:
+            turn = max(turn, now) + APART_MS
+            indexes.sweep = (holder, until, turn)
+            return max(turn, until + 1) - now
+        indexes.sweep = (self._boot, now + LEASE_MS, turn)
+        return 0
+
     def _peek(self, indexes: Partition, limit: int, ahead_ms: int) -> Overdue:
         now = self._now()
-        if indexes.sweep is not None and indexes.sweep[0] != self._boot and indexes.sweep[1] >= now:
-            return Overdue(swept_by_other=True)
-        indexes.sweep = (self._boot, now + LEASE_MS)
-
         pending = []
         for session in [session for session, deadline in _by_score(indexes.pending) if deadline < now][:limit]:
             holder, before = indexes.owner.get(session, ("", 0))

@@ -13,6 +13,7 @@ import structlog
 
 from handlers.errors import FormatError
 from handlers.history import (
+    APART_MS,
     LEASE_MS,
     PAGE,
     PARTITIONS,
@@ -114,15 +115,25 @@ class RedisHistory:
         _, mine, length, tail = await self._run("renew", (keys.history + name, keys.pending, keys.owner), name, self._boot, self._lease)
         return Renewal(mine == 1, length, tail)
 
-    async def peek(self, partition: int, limit: int, ahead_ms: int) -> Overdue:
-        """See `History`."""
-        keys = _KEYS[partition]
-        args = (b"%d" % limit, self._boot, self._lease, b"%d" % ahead_ms)
-        _, other, pending, due = await self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), *args)
+    async def peek(self, partition: int, limit: int, ahead_ms: int, *, count: int = 1, claimed: bool = False) -> Overdue:
+        """See `History`. In a cluster each partition is a call of its own, and those whose node is away are left out."""
+        args = (b"%d" % limit, self._boot, self._lease, b"%d" % ahead_ms, b"%d" % APART_MS)
+        at_once = 1 if isinstance(self._link, ClusterLink) else count
+        found = await self._peek(range(partition, partition + at_once), args, claimed=claimed)
+        if at_once == count or found.swept_by_other:
+            return found
+        others = [self._peek(range(each, each + 1), args, claimed=True) for each in range(partition + 1, partition + count)]
+        each_found = [found, *(each for each in await asyncio.gather(*others, return_exceptions=True) if isinstance(each, Overdue))]
+        return Overdue(0, tuple(one for each in each_found for one in each.pending), tuple(one for each in each_found for one in each.due))
+
+    async def _peek(self, partitions: range, args: tuple[bytes, ...], *, claimed: bool) -> Overdue:
+        keys = [key for each in partitions for key in (_KEYS[each].pending, _KEYS[each].owner, _KEYS[each].due)]
+        claim = () if claimed else (_KEYS[partitions[0]].sweep,)
+        _, ask_again, pending, due = await self._run("peek", (*keys, *claim), *args)
         return Overdue(
-            swept_by_other=other == 1,
-            pending=tuple((session.decode(), attempts) for session, attempts in zip(pending[::2], pending[1::2], strict=True)),
-            due=_alarms(zip(due[::2], due[1::2], strict=True)),
+            ask_again,
+            tuple((session.decode(), attempts) for session, attempts in zip(pending[::2], pending[1::2], strict=True)),
+            _alarms(zip(due[::2], due[1::2], strict=True)),
         )
 
     async def hand_over(self, sessions: Iterable[str]) -> None:
@@ -132,7 +143,7 @@ class RedisHistory:
             name, keys = session.encode(), _KEYS[partition_of(session)]
             leases.append(self._run("renew", (keys.history + name, keys.pending, keys.owner), name, self._boot, b"0"))
         claims = [
-            self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), b"0", self._boot, b"1", b"0") for keys in _KEYS
+            self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), b"0", self._boot, b"1", b"0", b"0") for keys in _KEYS
         ]  # a claim of a millisecond
         await asyncio.gather(*leases, *claims)
 

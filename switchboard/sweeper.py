@@ -1,7 +1,8 @@
 """The sweeper: resumes sessions whose node has died and brings near the alarms of sessions that sleep.
 
-It looks at one partition after the other, all of them at once when it starts and then once a period, and nothing else here looks at
-sessions that are not live.
+One node sweeps for all: whoever holds the claim of the first partition looks at some partitions after the others, all of them at once when
+it begins and then once a period, and nothing else here looks at sessions that are not live. The others ask for the claim in turn. So what
+a fleet costs the store while nothing happens does not grow with it.
 """
 
 import asyncio
@@ -18,8 +19,8 @@ logger = logging.getLogger(__name__)
 PERIOD_SECONDS = 4.0
 """How long one round over all partitions takes: with the lease of 5 s, a dead node's work is resumed within 10 s."""
 
-ROUND = 16
-"""Partitions looked at together: one write to the store."""
+ROUND = 32
+"""Partitions looked at together: one call to the store, or in a cluster one write to each of its nodes."""
 
 LIMIT = 100
 """Sessions and alarms taken from a partition at once; more wait for the next round, or are taken at once when there are more."""
@@ -33,7 +34,7 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Begin to sweep, or to wait for our turn."""
         self._task = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
@@ -45,29 +46,36 @@ class Sweeper:
     async def _sweep(self) -> None:
         pause = 0.0  # in the first round: what fell due while nobody was there waits no longer
         while True:
-            failed = False
-            for start in range(0, PARTITIONS, ROUND):
-                results = await asyncio.gather(
-                    *(self.sweep_partition(partition) for partition in range(start, start + ROUND)), return_exceptions=True
-                )
-                for result in results:
-                    if isinstance(result, StoreError):
-                        failed = True
-                    elif isinstance(result, BaseException):
-                        logger.error("the sweeper met an error", exc_info=result)
-                await asyncio.sleep(pause * self._house.rng.uniform(0.9, 1.1))
-            pause = PERIOD_SECONDS * ROUND / PARTITIONS
-            if failed:
-                self._house.counters["sweeps_failed"] += 1
+            wait = await self._round(pause)
+            pause = 0.0 if wait else PERIOD_SECONDS * ROUND / PARTITIONS
+            await asyncio.sleep(wait)
 
-    async def sweep_partition(self, partition: int) -> None:
-        """Look at one partition once, and again as long as it has more than could be taken."""
+    async def _round(self, pause: float) -> float:
+        """Look at all partitions, with a pause behind each part; seconds until our turn to ask again when another node does so."""
+        failed = False
+        for start in range(0, PARTITIONS, ROUND):
+            try:
+                wait = await self.look(start, ROUND, claimed=start > 0)
+                if wait:
+                    return wait
+            except StoreError:
+                failed = True  # also who cannot ask for the claim sweeps what can be reached
+            except Exception:
+                logger.exception("the sweeper met an error")
+            await asyncio.sleep(pause)
+        if failed:
+            self._house.counters["sweeps_failed"] += 1
+            return PERIOD_SECONDS - PARTITIONS / ROUND * pause
+        return 0.0
+
+    async def look(self, partition: int, count: int = 1, *, claimed: bool = False) -> float:
+        """Look at so many partitions, and again as long as they have more than could be taken; for the rest see `History.peek`."""
         while True:
-            found = await self._house.history.peek(partition, LIMIT, AHEAD_MS)
+            found = await self._house.history.peek(partition, LIMIT, AHEAD_MS, count=count, claimed=claimed)
             for session, attempts in found.pending:
                 self._house.counters["taken_over"] += 1
                 self._house.post.post(Resume(session, attempts))
             for session, alarm in found.due:
                 self._house.alarms.set(session, alarm)
             if len(found.pending) < LIMIT and len(found.due) < LIMIT:
-                return
+                return found.ask_again / 1000

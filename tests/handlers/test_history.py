@@ -9,7 +9,21 @@ import pytest
 import redis
 from support.stores import InMemory, InRedis, Store
 
-from handlers.history import LEASE_MS, PAGE, Alarm, Append, History, Indexes, Overdue, Renewal, Reply, Restart, partition_of
+from handlers.history import (
+    APART_MS,
+    LEASE_MS,
+    PAGE,
+    PARTITIONS,
+    Alarm,
+    Append,
+    History,
+    Indexes,
+    Overdue,
+    Renewal,
+    Reply,
+    Restart,
+    partition_of,
+)
 
 S = "web:abc"
 P = partition_of(S)
@@ -387,7 +401,7 @@ async def test_one_node_sweeps_a_partition_as_long_as_it_goes_on(a: History, b: 
     await a.append(Append(S, 0, b"", elements(1), alarms_set=(Alarm(5, "1", store.now),)))
     store.wait(LEASE_MS - 1_000)
     before = store.state()
-    assert await b.peek(P, 10, 0) == Overdue(swept_by_other=True)
+    assert (await b.peek(P, 10, 0)).swept_by_other
     assert store.state() == before
     assert await b.peek((P + 1) % 256, 10, 0) == Overdue()
 
@@ -396,6 +410,42 @@ async def test_one_node_sweeps_a_partition_as_long_as_it_goes_on(a: History, b: 
     assert (await b.peek(P, 10, 0)).swept_by_other
     store.wait(1_001)
     assert not (await b.peek(P, 10, 0)).swept_by_other
+
+
+async def test_those_who_are_refused_the_claim_ask_again_in_turn_and_not_before_it_may_be_free(a: History, store: Store) -> None:
+    await a.peek(0, 10, 0, count=PARTITIONS)
+    others = [store.node(f"b.{number}") for number in range(40)]
+
+    waits = [(await other.peek(0, 10, 0, count=PARTITIONS)).ask_again for other in others]
+
+    assert waits[:3] == [LEASE_MS + 1] * 3
+    assert waits[20:] == [APART_MS * number for number in range(21, 41)]
+    store.wait(1_000)
+    assert (await others[0].peek(0, 10, 0)).ask_again == 41 * APART_MS - 1_000
+    assert not (await a.peek(0, 10, 0)).swept_by_other
+    assert (await others[1].peek(0, 10, 0)).ask_again == 42 * APART_MS - 1_000, "that it is renewed changes nobody's turn"
+    for other in others:
+        await other.close()
+
+
+async def test_whoever_holds_the_first_partition_s_claim_sweeps_all_of_them_whoever_swept_before(
+    a: History, b: History, store: Store
+) -> None:
+    names = [f"web:{number}" for number in range(40)]
+    assert len({partition_of(name) for name in names}) > 30
+    for name in names:
+        await a.append(Append(name, 0, b"", elements(1), release=False, alarms_set=(Alarm(5, "1", store.now + LEASE_MS),)))
+        await a.peek(partition_of(name), 10, 0)
+    store.wait(LEASE_MS - 1)
+    await a.peek(P, 10, 0)
+    store.wait(2)
+
+    found = await b.peek(0, 10, 0, count=PARTITIONS // 2)
+    rest = await b.peek(PARTITIONS // 2, 10, 0, count=PARTITIONS // 2, claimed=True)
+
+    assert sorted(found.pending + rest.pending) == sorted((name, 1) for name in names)
+    assert sorted(name for name, _ in found.due + rest.due) == sorted(names)
+    assert {partition_of(name) for name, _ in found.pending} <= set(range(PARTITIONS // 2))
 
 
 # Restart
@@ -529,7 +579,7 @@ async def test_what_is_handed_over_is_taken_at_the_next_sweep_of_another_node_wi
     first = elements(1)
     await a.append(Append(S, 0, b"", first, release=False))
     assert await a.peek(P, 10, 0) == Overdue()
-    assert await b.peek(P, 10, 0) == Overdue(swept_by_other=True)
+    assert (await b.peek(P, 10, 0)).swept_by_other
 
     await a.hand_over([S])
     store.wait(2)
@@ -547,4 +597,4 @@ async def test_what_is_anothers_cannot_be_handed_over(a: History, b: History, st
     store.wait(2)
 
     assert store.state() == before
-    assert await b.peek(P, 10, 0) == Overdue(swept_by_other=True)
+    assert (await b.peek(P, 10, 0)).swept_by_other

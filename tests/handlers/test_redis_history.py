@@ -19,7 +19,7 @@ from support.valkey import Valkey
 
 from handlers import redis_link, redis_wire
 from handlers.errors import FormatError, StoreError
-from handlers.history import LEASE_MS, Alarm, Append, History, Reply, Restart, partition_of
+from handlers.history import LEASE_MS, PARTITIONS, Alarm, Append, History, Reply, Restart, partition_of
 from handlers.redis_history import RedisHistory
 from handlers.store_clock import StoreClock
 
@@ -203,9 +203,13 @@ class Twins(RuleBasedStateMachine):
     def renew(self, boot: str, session: str) -> None:
         self.both(boot, lambda history: history.renew(session))
 
-    @rule(boot=boots, session=sessions, limit=st.integers(0, 3), ahead=st.sampled_from((0, 1_000, LEASE_MS)))
-    def peek(self, boot: str, session: str, limit: int, ahead: int) -> None:
-        self.both(boot, lambda history: history.peek(partition_of(session), limit, ahead))
+    @rule(boot=boots, session=sessions, limit=st.integers(0, 3), ahead=st.sampled_from((0, 1_000, LEASE_MS)), claimed=st.booleans())
+    def peek(self, boot: str, session: str, limit: int, ahead: int, claimed: bool) -> None:
+        self.both(boot, lambda history: history.peek(partition_of(session), limit, ahead, claimed=claimed))
+
+    @rule(boot=boots, limit=st.integers(1, 3), claimed=st.booleans())
+    def sweep(self, boot: str, limit: int, claimed: bool) -> None:
+        self.both(boot, lambda history: history.peek(0, limit, LEASE_MS, count=PARTITIONS, claimed=claimed))
 
     @rule(boot=boots, session=sessions)
     def look(self, boot: str, session: str) -> None:

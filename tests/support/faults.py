@@ -114,9 +114,9 @@ class Line(MemoryHistory):
         self.calls.append("renew")
         return await super().renew(session)
 
-    async def peek(self, partition: int, limit: int, ahead_ms: int) -> Overdue:
+    async def peek(self, partition: int, limit: int, ahead_ms: int, *, count: int = 1, claimed: bool = False) -> Overdue:
         self.calls.append("peek")
-        return await super().peek(partition, limit, ahead_ms)
+        return await super().peek(partition, limit, ahead_ms, count=count, claimed=claimed)
 
     async def clear_due(self, session: str, gen: int, step: str) -> bool:
         self.calls.append("clear_due")

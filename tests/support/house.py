@@ -122,7 +122,7 @@ class Node:
     def sweep(self, *sessions: str) -> None:
         """Sweep the partitions of all sessions that are in an index, or of these."""
         for partition in sorted({partition_of(session) for session in sessions or self.town.indexed()}):
-            task = self.process.spawn(self.sweeper.sweep_partition(partition))
+            task = self.process.spawn(self.sweeper.look(partition))
             self.town.world.run(lambda task=task: task.done() or self.dead)  # type: ignore[misc]  # bound at once
 
     async def _sweep(self) -> None:
@@ -130,7 +130,7 @@ class Node:
         while True:
             for partition in self.town.overdue():
                 with suppress(StoreError):
-                    await self.sweeper.sweep_partition(partition)
+                    await self.sweeper.look(partition)
             await asyncio.sleep(PERIOD_SECONDS * self.house.rng.uniform(0.9, 1.1))
 
     @contextmanager

@@ -113,7 +113,7 @@ class InRedis:
                 case "owner":
                     state[kind] |= {session.decode(): own.decode() for session, own in self.client.hgetall(key).items()}
                 case "sweep":
-                    state[kind][int(tag[1:-1])] = self.client.get(key).decode()
+                    state[kind][int(tag[1:-1])] = self.client.get(key).decode().split()[0]
         return state
 
 
