@@ -35,13 +35,13 @@ export class Composer {
     const looks = JSON.stringify(listening);
     if (looks === this.#shown) return;
     this.#shown = looks;
-    const focused = this.#options.contains(document.activeElement) || document.activeElement === this.#digits;
+    const focused = [this.#words, this.#digits, this.#options].some((each) => each.contains(document.activeElement));
     this.#secret = listening?.kind === "digits" && listening.secret === true;
     this.#words.hidden = this.#secret;
     this.#digits.hidden = !this.#secret;
     this.#options.replaceChildren(...choices(listening).map((each) => this.#option(each)));
     this.#options.hidden = !this.#options.hasChildNodes();
-    if (focused || (this.#secret && document.activeElement === this.#words)) this.focus();
+    if (focused) this.focus(); // what had it may be gone
   }
 
   /** Take a text back, behind what is being written. */
