@@ -171,11 +171,13 @@ class History(Protocol):
 
         That is of each of `count` partitions from this one on. The first node to peek holds the claim of this partition until LEASE_MS
         after its last peek; others are told when to ask again, each at another time. `claimed` asks for no claim: whoever sweeps all
-        partitions holds that of the first. A claim saves work and protects nothing. A take-over counts as an attempt; a lease that we ourselves let run out is only renewed. An alarm that is handed out is hidden from every sweep until a
-        second after its time, by its score in the index (`ahead_ms` more than that). So the score is no due time any more, and needs
-        not be: the history is the truth. The handler takes the time from its run, fires at once what is overdue there and waits for
-        the rest; its append clears the entry. If the node dies first, a later sweep meets the entry, marked as handed out before, and
-        it is due at once.
+        partitions holds that of the first. A claim saves work and protects nothing.
+
+        A take-over counts as an attempt; a lease that we ourselves let run out is only renewed. An alarm that is handed out is hidden
+        from every sweep until a second after its time, by its score in the index (`ahead_ms` more than that). So the score is no due
+        time any more, and needs not be: the history is the truth. The handler takes the time from its run, fires at once what is overdue
+        there and waits for the rest; its append clears the entry. If the node dies first, a later sweep meets the entry, marked as
+        handed out before, and it is due at once.
         """
         ...
 

@@ -37,9 +37,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Partition:
-    """The indexes of one partition, as the store keeps them: deadlines, (boot, attempts), due times by member, and who
-    sweeps, until when, and the turn of who asked last.
-    """
+    """The indexes of one partition: deadlines, (boot, attempts), due times by member, and (boot, until, last turn) of the sweep."""
 
     pending: dict[str, int] = field(default_factory=dict)
     owner: dict[str, tuple[str, int]] = field(default_factory=dict)
