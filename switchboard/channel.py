@@ -4,6 +4,8 @@ A channel turns wire requests into inbounds and answers into wire responses; not
 by the entry point group `switchboard.channels`: each names a class that takes an `Exchange` and has `routes()`.
 """
 
+import asyncio
+import math
 from collections.abc import AsyncIterator, Iterable
 from ipaddress import ip_address
 from typing import Protocol, runtime_checkable
@@ -20,6 +22,9 @@ from switchboard.guard import Limits
 from switchboard.settings import Line, Settings
 from workflows.turns import Answer
 
+HURRIED_SECONDS = 0.5
+"""How long an endpoint waits when the server is about to stop."""
+
 
 class Exchange:
     """What a channel has of the house: the settings, the lines, and a way to sessions.
@@ -28,14 +33,18 @@ class Exchange:
         settings: all of them; secrets included, so never log it.
         limits: of a request's body, for `guard.read_body`.
         counters: where a channel counts what it refuses.
+        leaving: set when the server stops; what a channel fetches or is sent by itself it takes no more then.
     """
 
     def __init__(self, settings: Settings, limits: Limits, house: House) -> None:
         self.settings = settings
         self.limits = limits
         self.counters = house.counters
+        self.leaving = asyncio.Event()
         self._house = house
         self._post = house.post
+        self._waiting: set[ReplyTo[Answer]] = set()
+        self._patience = math.inf
 
     def public_url(self, request: web.Request) -> str:
         """The URL that the sender of a request used, with its target as it was sent.
@@ -62,11 +71,14 @@ class Exchange:
         Raises `HandlerError` when it cannot be told whether the input is on record: the channel must ask its caller to send it again.
         """
         reply: ReplyTo[Answer] = ReplyTo()
-        self._post.post(msgspec.structs.replace(inbound, reply_to=reply))
+        self._waiting.add(reply)
         try:
-            return await reply.get(patience)
+            self._post.post(msgspec.structs.replace(inbound, reply_to=reply))
+            return await reply.get(min(patience, self._patience))
         except TimeoutError:
             return None
+        finally:
+            self._waiting.discard(reply)
 
     async def collect(self, session: str, turn: int | str | None, offset: int, patience: float = 0.0) -> Answer | None:
         """What was said in a turn (None: the last one) and since, from `offset` on.
@@ -75,10 +87,21 @@ class Exchange:
         """
         reply: ReplyTo[Answer] = ReplyTo()
         self._post.post(Collect(session, turn, offset, reply, wait=patience > 0))
+        if not patience:
+            return await reply.get()
+        self._waiting.add(reply)
         try:
-            return await reply.get(patience or None)
+            return await reply.get(min(patience, self._patience))
         except TimeoutError:
             return None
+        finally:
+            self._waiting.discard(reply)
+
+    def hurry(self) -> None:
+        """Let nobody wait any longer for what takes its time: they are answered as if their own time was over. For drains."""
+        self._patience = HURRIED_SECONDS
+        for reply in self._waiting:
+            reply.give_up()
 
     def follow(self, session: str, after: tuple[int, int] | None) -> Following:
         """Read a session from an output on (its position and ordinal; None: from the beginning), until the returned context is left."""

@@ -8,9 +8,12 @@ It leans on names of `aiohttp.web_protocol.RequestHandler` that are not public: 
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 import resource
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -33,6 +36,12 @@ READ_BUFFER = 65_536
 
 LINGER_SECONDS = 2.0
 """How long a body that nobody wants is read away after the answer, lest the client be cut off before it has read that answer."""
+
+SETTLE_SECONDS = 0.2
+"""How long a connection that was taken in last may take to say what it came for."""
+
+LOOK_SECONDS = 0.02
+"""How often a server that leaves looks whether anybody is still there."""
 
 SPARE_FILES = 512
 """Descriptors for the rest: the store, the effects' own connections, the listening sockets."""
@@ -124,6 +133,48 @@ class GuardedRunner(web.AppRunner):
         self._limits = limits
         self._counters = counters
 
+    def leave(self) -> None:
+        """End every connection with its next answer, so that whoever keeps one goes elsewhere and loses no request when we close it."""
+        assert isinstance(self.server, _Server), "it is set up"
+        self.server.leaving = True
+
+    async def farewell(self, seconds: float) -> None:
+        """Serve whoever comes for `seconds` more, or until nobody is connected; then listen no more.
+
+        Requests that run when this returns go on; there will be no others.
+        """
+        self.leave()
+        server = self.server
+        assert server is not None, "it is set up"
+        until = asyncio.get_running_loop().time() + seconds
+        while server.connections and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(LOOK_SECONDS)
+        await self._stop_listening(server)
+        if server.connections:
+            await asyncio.sleep(SETTLE_SECONDS)
+        for each in server.connections:
+            assert isinstance(each, _Connection), "the server makes no others"
+            each.end()
+
+    async def _stop_listening(self, server: web.Server) -> None:
+        """Close the listening sockets, and take in whom the kernel has accepted meanwhile: it would reset them."""
+        listening = [socket.socket(fileno=os.dup(each.fileno())) for site in self.sites for each in _sockets(site)]
+        for site in self.sites:
+            await site.stop()
+        waiting: list[socket.socket] = []
+        for listener in listening:
+            listener.setblocking(False)
+            with listener, contextlib.suppress(OSError):  # nobody waits any more
+                while True:
+                    waiting.append(listener.accept()[0])
+        for each in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(server, each)
+
+    @property
+    def running(self) -> int:
+        """How many requests are being answered."""
+        return sum(each.running for each in self.server.connections if isinstance(each, _Connection)) if self.server else 0
+
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         limits = msgspec.structs.replace(self._limits, max_connections=_affordable(self._limits.max_connections))
@@ -151,6 +202,11 @@ def _affordable(connections: int) -> int:
             )
             return possible
     return connections
+
+
+def _sockets(site: web.BaseSite) -> Iterable[socket.socket]:
+    """The sockets at which a site listens."""
+    return getattr(site._server, "sockets", ())  # noqa: SLF001 - the runner's `addresses` do the same
 
 
 Endpoint = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -184,6 +240,7 @@ class _Server(web.Server):
         )
         self.limits = limits
         self.counters = counters
+        self.leaving = False
         self._handle = plain.request_handler
         self._endpoints = endpoints
 
@@ -219,12 +276,11 @@ class _Connection(web.RequestHandler):
     begun, or room for bytes that wait to be sent.
     """
 
-    __slots__ = ("_body", "_counters", "_head_size", "_head_timer", "_limits", "_serving", "_write_timer")
+    __slots__ = ("_body", "_guard", "_head_size", "_head_timer", "_serving", "_write_timer")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
-        self._limits = server.limits
-        self._counters = server.counters
+        self._guard = server
         self._body: StreamReader = EMPTY_PAYLOAD  # of the request whose head came last
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -235,7 +291,7 @@ class _Connection(web.RequestHandler):
         assert isinstance(self._manager, _Server)
         transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
         if self._manager.full():
-            self._counters["connections_refused"] += 1
+            self._guard.counters["connections_refused"] += 1
             self._force_close = True  # deaf to what it may still send
             transport.write(REFUSAL)
             transport.close()
@@ -284,7 +340,7 @@ class _Connection(web.RequestHandler):
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
                 self._malformed("an endless head")
-                self._end()
+                self.end()
             elif self._head_timer is None:
                 self._await_head()
 
@@ -293,6 +349,8 @@ class _Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Write a whole response in one piece; aiohttp's own way, which is for all others, takes three times as long."""
         transport = self.transport
+        if self._guard.leaving:
+            resp.force_close()
         if (
             type(resp) is not web.Response
             or type(resp.body) is not bytes
@@ -320,10 +378,15 @@ class _Connection(web.RequestHandler):
         await self._drain_helper()
         return resp, False
 
+    @property
+    def running(self) -> bool:
+        """Whether a request is being answered."""
+        return self._current_request is not None
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.transport is not None:
-            self._write_timer = self._loop.call_later(self._limits.write_seconds, self._unread, self.transport)
+            self._write_timer = self._loop.call_later(self._guard.limits.write_seconds, self._unread, self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -358,7 +421,7 @@ class _Connection(web.RequestHandler):
         self.force_close()
 
     def _await_head(self) -> None:
-        self._head_timer = self._loop.call_later(self._limits.header_seconds, self._head_is_late)
+        self._head_timer = self._loop.call_later(self._guard.limits.header_seconds, self._head_is_late)
 
     def _head_arrived(self) -> None:
         self._head_size = 0
@@ -368,15 +431,15 @@ class _Connection(web.RequestHandler):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        self._counters["connections_timed_out"] += 1
-        self._end()
+        self._guard.counters["connections_timed_out"] += 1
+        self.end()
 
     def _unread(self, transport: asyncio.Transport) -> None:
         """Not `close()`, which would wait for the client to take what it does not take."""
-        self._counters["connections_timed_out"] += 1
+        self._guard.counters["connections_timed_out"] += 1
         transport.abort()
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Close: at once when it waits for a request, else when what came before is answered."""
         if self._waiter is not None and not self._waiter.done():
             self.force_close()
@@ -384,5 +447,5 @@ class _Connection(web.RequestHandler):
             self.close()
 
     def _malformed(self, what: str | None) -> None:
-        self._counters["requests_malformed"] += 1
+        self._guard.counters["requests_malformed"] += 1
         logger.debug("refused from %s: %s", self.peername, what)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import nullcontext
@@ -18,6 +19,7 @@ from handlers.history import History
 from handlers.messages import Message
 from switchboard.board import Board
 from switchboard.channel import Channel, Exchange, Page, Pushing, Running
+from switchboard.drain import drain
 from switchboard.errors import ServerError
 from switchboard.guard import GuardedRunner, Limits
 from switchboard.plugins import Body, opened_bindings, opened_services, plugins
@@ -28,8 +30,11 @@ from workflows.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 8.0
-"""How long running requests may take to finish when the server is told to stop."""
+HAND_OVER_SECONDS = 1.0
+"""How long the store may take to hear what others shall go on with; else they see it when our leases run out."""
+
+CUT_OFF_SECONDS = 0.5
+"""How long a request may take that is still running when all is over."""
 
 
 class Posting:
@@ -90,7 +95,10 @@ class Server:
         return web.json_response({"status": "ok", "live": self.board.live})
 
     async def _readiness(self, _: web.Request) -> web.Response:
-        """The store answers."""
+        """The store answers, and we mean to stay."""
+        if self.exchange.leaving.is_set():
+            reason = "the server stops: ask another one"
+            return web.json_response({"status": "stopping", "reason": reason}, status=503, headers={"Retry-After": "1"})
         try:
             await self.house.history.load("readiness")
         except HandlerError as error:
@@ -106,15 +114,33 @@ class Server:
         yield
         await self.close()
 
+    async def drain(self, runner: GuardedRunner) -> None:
+        """Be ready no more, leave the sweeping to others, and finish what was begun; `close` hands over what is not."""
+        self.exchange.leaving.set()
+        runner.leave()
+        await self.sweeper.stop()
+        await asyncio.gather(self._hand_over([]), drain(self.house, self.board, self.exchange, runner))
+
     async def close(self) -> None:
-        """Take the house down; what is outstanding is taken over by whoever is next."""
+        """Take the house down, and hand over what is outstanding."""
         if self._closed:
             return
         self._closed = True
         await self.sweeper.stop()
         self.house.alarms.close()
+        led = self.board.leading()
         self.board.stop()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what was under way is cancelled
+        await self._hand_over(led)
+
+    async def _hand_over(self, sessions: list[str]) -> None:
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self.house.history.hand_over(sessions)
+        except (HandlerError, TimeoutError) as error:
+            if sessions:
+                why = error if isinstance(error, HandlerError) else "the store does not answer in time"
+                logger.warning("%d sessions are handed over late, when their leases run out: %s", len(sessions), why)
 
 
 def _channels(exchange: Exchange) -> list[Channel]:
@@ -133,7 +159,7 @@ async def serve(settings: Settings, listening: Callable[[str], None], stop: asyn
     services = nullcontext(settings) if one_of_several else opened_services(settings)
     async with opened_store(settings) as history, services as served, opened_bindings(served) as bindings:
         server = Server(served, history, bindings)
-        runner = GuardedRunner(server.app, server.limits, server.counters, shutdown_timeout=DRAIN_SECONDS)
+        runner = GuardedRunner(server.app, server.limits, server.counters, shutdown_timeout=CUT_OFF_SECONDS)
         await runner.setup()
         try:
             host, port = settings.server.host, settings.server.port
@@ -146,6 +172,7 @@ async def serve(settings: Settings, listening: Callable[[str], None], stop: asyn
             _calm_collector()
             listening(f"http://{host}:{runner.addresses[0][1]}")
             await stop.wait()
+            await server.drain(runner)
         finally:
             await runner.cleanup()
             await server.close()
@@ -170,8 +197,15 @@ def run(settings: Settings, listening: Callable[[str], None], *, one_of_several:
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def told(number: signal.Signals) -> None:
+            if stop.is_set():
+                os._exit(128 + number)  # as after a crash: others go on when our leases have run out
+            logger.info("stopping: what was begun is finished or handed over within ten seconds; once more ends it at once")
+            stop.set()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, told, number)
         await serve(settings, listening, stop, one_of_several=one_of_several)
 
     with asyncio.Runner(loop_factory=factory) as runner:

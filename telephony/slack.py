@@ -53,6 +53,7 @@ class Slack:
         self._settings = settings
         self._limits = msgspec.structs.replace(exchange.limits, max_body=max(exchange.limits.max_body, MOST_BODY))
         self._api = SlackApi(settings.slack_url, lambda: settings.slack_token.get_secret_value())  # noqa: PLW0108 - not yet
+        self._leaving = exchange.leaving
         self._intake = SlackIntake(exchange, self._api)
         self.messenger = self._intake.messenger
 
@@ -73,7 +74,7 @@ class Slack:
                 self._intake.prepare()
             if self._settings.slack_app_token is not None:
                 token = self._settings.slack_app_token.get_secret_value()
-                await stack.enter_async_context(listening(self._api, token, self._by_socket))
+                await stack.enter_async_context(listening(self._api, token, self._by_socket, self._leaving))
             yield
 
     # -- by HTTP ---------------------------------------------------------------------------------------------------------------------------

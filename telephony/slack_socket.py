@@ -22,6 +22,8 @@ from telephony.slack_api import SlackApi
 
 logger = logging.getLogger(__name__)
 
+LOOK_SECONDS = 0.05
+
 AGAIN_SECONDS = 10.0
 """Between two tries to open the first connection; the client sees to the later ones."""
 
@@ -30,26 +32,46 @@ Take = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
 
 
 @asynccontextmanager
-async def listening(api: SlackApi, app_token: str, take: Take) -> AsyncGenerator[None]:
-    """Listen until this is left."""
+async def listening(api: SlackApi, app_token: str, take: Take, leaving: asyncio.Event) -> AsyncGenerator[None]:
+    """Listen until this is left; from when `leaving` is set on, take nothing more, and hang up when what came is acknowledged."""
     client = SocketModeClient(app_token, logger, api.client)
+    taking = 0
 
     async def listen(_: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        nonlocal taking
+        if leaving.is_set():
+            return  # who is not acknowledged is sent to another server
+        taking += 1
         try:
             words = await take(request.type, request.payload)
+            await client.send_socket_mode_response(SocketModeResponse(request.envelope_id, words))
         except (HandlerError, SlackError) as error:
             logger.warning("Slack will send by the socket again: %s", error)
-            return
-        await client.send_socket_mode_response(SocketModeResponse(request.envelope_id, words))
+        finally:
+            taking -= 1
+
+    async def leave() -> None:
+        await leaving.wait()
+        connecting.cancel()
+        client.auto_reconnect_enabled = False
+        while taking:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(LOOK_SECONDS)
+        await client.disconnect()  # type: ignore[no-untyped-call]
 
     client.socket_mode_request_listeners.append(listen)
     connecting = asyncio.create_task(_connect(client, api, app_token))
+    hanging_up = asyncio.create_task(leave())
     try:
         yield
     finally:
         connecting.cancel()
+        hanging_up.cancel()
         await client.close()  # type: ignore[no-untyped-call]
-        tasks = [each for each in (connecting, client.message_processor, client.current_session_monitor, client.message_receiver) if each]
+        tasks = [
+            each
+            for each in (connecting, hanging_up, client.message_processor, client.current_session_monitor, client.message_receiver)
+            if each
+        ]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

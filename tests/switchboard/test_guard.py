@@ -722,6 +722,42 @@ async def test_a_request_that_does_not_finish_is_cancelled_at_the_deadline() -> 
         await server.start()
 
 
+@on_each_loop
+async def test_who_is_accepted_by_the_kernel_when_the_server_takes_leave_is_served_and_told_that_the_connection_ends() -> None:
+    async with guarded(PATIENT) as server, await server.connect() as kept:
+        kept.send(GET)
+        assert b"200 OK" in await kept.answer()
+        late = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
+        for each in late:
+            each.sendall(GET)
+        kept.send(GET)
+        await server.runner.farewell(0.0)  # the loop has had no turn since they came
+        for client in [kept, *[Client(*await asyncio.open_connection(sock=each)) for each in late]]:
+            answer = await client.rest()
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"\r\nConnection: close\r\n" in answer
+            await client.leave()
+        with pytest.raises(ConnectionError):
+            await server.connect()
+        await server.start()  # what is cleaned up has to be there
+
+
+@on_each_loop
+async def test_whoever_comes_while_the_server_takes_leave_is_served_as_long_as_it_said() -> None:
+    async with guarded(PATIENT) as server, await server.connect() as idle:
+        idle.send(GET)
+        await idle.answer()
+        leaving = asyncio.create_task(server.runner.farewell(0.5))
+        await asyncio.sleep(0.05)
+        async with await server.connect() as late:
+            late.send(GET)
+            assert b"\r\nConnection: close\r\n" in await late.rest()
+        assert not leaving.done()
+        assert await idle.rest() == b""
+        await leaving
+        await server.start()
+
+
 # -- what it says --------------------------------------------------------------------------------------------------------------------------
 
 

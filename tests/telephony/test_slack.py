@@ -568,6 +568,31 @@ async def test_a_socket_that_slack_refreshes_is_replaced(valkey, valkey_url):
         await kit.until_said("Hello!", "You said one.")
 
 
+async def test_a_server_that_stops_acknowledges_what_it_has_begun_with_takes_nothing_more_by_the_socket_and_hangs_up(valkey, valkey_url):
+    async with slack_kit(valkey_url, "support.chats:parrot", app_token="xapp-1", slack_app_token="xapp-1") as kit:
+        await until(lambda: kit.workspace.sockets)
+        exchange, begun, go_on = kit.house.server.exchange, asyncio.Event(), asyncio.Event()
+        send = exchange.send
+
+        async def held_up(*inbound):
+            begun.set()
+            await go_on.wait()
+            return await send(*inbound)
+
+        exchange.send = held_up
+        one, two = (kit.sender.message(kit.workspace.write(DIRECT, ADA, text)) for text in ("one", "two"))
+        pushed = asyncio.create_task(kit.workspace.push("events_api", one, "e1", seconds=60))
+        await begun.wait()
+        exchange.leaving.set()
+        assert not await kit.workspace.push("events_api", two, "e2", seconds=0.5)
+        assert kit.workspace.sockets
+        go_on.set()
+        assert await pushed
+        await until(lambda: not kit.workspace.sockets)
+        await kit.until_said("Hello!", "You said one.")
+        assert kit.workspace.counts["apps.connections.open"] == 1
+
+
 async def test_secrets_are_in_no_log(valkey, valkey_url, caplog):
     with caplog.at_level(logging.DEBUG):
         async with slack_kit(valkey_url, "support.chats:parrot") as kit:

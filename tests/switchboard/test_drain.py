@@ -1,0 +1,228 @@
+"""A server process that is told to stop, in the middle of what it does: nobody whom it has admitted goes without an answer."""
+
+import asyncio
+import contextlib
+import re
+import signal
+import socket
+import time
+
+import aiohttp
+import pytest
+import redis
+from support.crashing import eventually
+from support.server import ServerProcess
+from support.valkey import Valkey
+from support.web_house import WebClient, texts
+
+from handlers.history import partition_of
+
+pytestmark = pytest.mark.timeout(300)
+
+PONDERER = '''
+import asyncio
+from pathlib import Path
+
+from workflows import Retry, Talk, Words, effect, workflow
+
+
+@effect(timeout=120, retry=Retry(budget=120))
+async def ponder(seconds: float) -> str:
+    """Takes so long, but for the second time: by then whoever began has gone."""
+    calls = Path("calls")
+    before = calls.read_text() if calls.exists() else ""
+    calls.write_text(before + "x")
+    await asyncio.sleep(0 if before else seconds)
+    return "done"
+
+
+@workflow
+async def ponderer(talk: Talk) -> None:
+    while True:
+        words = await talk.ask("How many seconds?", Words())
+        talk.say(await talk.call(ponder, float(words)))
+'''
+SETTINGS = '[lines]\n"phone:*" = "slowly:ponderer"\n"web:*" = "slowly:ponderer"\n'
+
+
+@pytest.fixture
+def store():
+    valkey = Valkey("--maxmemory-policy", "noeviction")
+    try:
+        valkey.start()
+        yield valkey
+    finally:
+        valkey.remove()
+
+
+@pytest.fixture
+def records(store):
+    with redis.Redis.from_url(store.url) as client:
+        yield client
+
+
+@pytest.fixture
+def house(tmp_path, store):
+    server = ServerProcess(tmp_path / "house", SETTINGS, REDIS_URL=store.url)
+    (server.folder / "slowly.py").write_text(PONDERER)
+    server.start()
+    yield server
+    server.end()
+
+
+@contextlib.asynccontextmanager
+async def clients():
+    async with aiohttp.ClientSession() as http:
+        yield lambda server: WebClient(server.url, http)
+
+
+def calls(server):
+    path = server.folder / "calls"
+    return len(path.read_text()) if path.exists() else 0
+
+
+class Caller:
+    """Asks again and again over a connection that it keeps, until nobody listens any more.
+
+    `statuses` and `closed` (whether the answer said so) are of each answer; `lost` are the requests that got none.
+    """
+
+    def __init__(self, port):
+        self.port = port
+        self.statuses, self.closed, self.lost = [], [], []
+
+    async def call(self):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except ConnectionError:
+                return
+            try:
+                while not (self.closed and self.closed[-1]):
+                    await self._ask(reader, writer)
+            except (asyncio.IncompleteReadError, ConnectionError) as error:
+                self.lost.append(repr(error))
+                return
+            finally:
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+            self.closed.append(False)
+
+    async def _ask(self, reader, writer):
+        writer.write(b"POST /web/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        self.statuses.append(int(head[9:12]))
+        self.closed.append(b"\r\nconnection: close" in head.lower())
+
+
+async def test_under_load_whoever_is_admitted_is_answered_and_told_to_go_elsewhere(house):
+    callers = [Caller(house.port) for _ in range(16)]
+    calling = asyncio.gather(*(caller.call() for caller in callers))
+    await eventually(lambda: all(len(caller.statuses) > 5 for caller in callers))
+    begun = time.monotonic()
+    house.process.send_signal(signal.SIGTERM)
+    await calling
+    assert await asyncio.to_thread(house.process.wait, 60) == 0
+    assert time.monotonic() - begun < 10
+    assert [caller.lost for caller in callers if caller.lost] == []
+    assert {status for caller in callers for status in caller.statuses} == {201}
+    assert all(True in caller.closed for caller in callers)
+
+
+async def test_it_is_not_ready_at_once_and_goes_on_to_live_and_to_answer(house):
+    async with clients() as client:
+        web = client(house)
+        id_ = (await web.create()).json["id"]
+        turn = asyncio.create_task(web.say(id_, "1.5"))
+        await eventually(lambda: calls(house) == 1)
+        house.process.send_signal(signal.SIGTERM)
+        heads = []
+        while not heads or b" 200 " in heads[-1]:
+            heads.append(_ask(house.port, "/readyz"))
+        assert b" 503 " in heads[-1]
+        assert b"connection: close" in heads[-1].lower()
+        assert b"retry-after: 1" in heads[-1].lower()
+        assert (await turn).status == 200
+        assert texts(await turn)[0] == "done"
+        assert await asyncio.to_thread(house.process.wait, 60) == 0
+        assert calls(house) == 1
+
+
+def _ask(port, path):
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return client.recv(65_536)
+
+
+async def test_a_turn_that_takes_too_long_is_answered_as_running_and_handed_over_at_once(house, store, records):
+    async with clients() as client:
+        web = client(house)
+        id_ = (await web.create()).json["id"]
+        turn = asyncio.create_task(web.say(id_, "100", key="mine"))
+        await eventually(lambda: calls(house) == 1)
+        begun = time.monotonic()
+        house.process.send_signal(signal.SIGTERM)
+        reply = await turn
+        assert (reply.status, reply.json["status"]) == (202, "running")
+        assert await asyncio.to_thread(house.process.wait, 60) == 0
+        assert time.monotonic() - begun < 10
+        partition = partition_of(f"web:{id_}")
+        seconds, micros = records.time()
+        assert records.zscore(f"sb:{{{partition}}}:pending", f"web:{id_}") <= seconds * 1000 + micros // 1000
+        assert records.keys("sb:*:sweep") == []
+        house.start()
+        reply = await client(house).say(id_, "100", key="mine", wait=60)
+        assert (reply.status, texts(reply)[0]) == (200, "done")
+        assert calls(house) == 2
+
+
+async def test_a_caller_who_waits_hears_that_it_takes_a_moment_and_then_the_answer_from_the_next_server(house):
+    async with house.phone() as phone:
+        call = phone.call()
+        await call.start()
+        step = asyncio.create_task(call.say("100"))
+        await eventually(lambda: calls(house) == 1)
+        assert await asyncio.to_thread(house.end) == 0
+        house.start()
+        assert "done" in [getattr(event, "text", "") for event in await step]
+        assert calls(house) == 2
+
+
+async def test_open_streams_end_as_streams_end_and_go_on_elsewhere(house):
+    async with clients() as client:
+        web = client(house)
+        id_ = (await web.create()).json["id"]
+        async with web.events(id_) as stream:
+            await stream.until("reply", "How many seconds?")
+            last = stream.events[-1].id
+            house.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(EOFError):  # a broken chunk is another error
+                while True:
+                    await stream.next()
+        assert await asyncio.to_thread(house.process.wait, 60) == 0
+        house.start()
+        web = client(house)
+        async with web.events(id_, last) as stream:
+            await web.say(id_, "0")
+            events = await stream.until("reply", "done")
+            assert [event.data["text"] for event in events if event.kind == "reply"] == ["done"]
+
+
+async def test_a_second_signal_ends_it_at_once_and_loses_nothing(house):
+    async with clients() as client:
+        web = client(house)
+        id_ = (await web.create()).json["id"]
+        turn = asyncio.create_task(web.say(id_, "100", key="mine"))
+        await eventually(lambda: calls(house) == 1)
+        house.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: "once more ends it at once" in house.output())
+        house.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(house.process.wait, 60) == 128 + signal.SIGTERM
+        with pytest.raises(aiohttp.ClientError):
+            await turn
+        house.start()
+        assert texts(await client(house).say(id_, "100", key="mine", wait=60))[0] == "done"
+        assert calls(house) == 2
