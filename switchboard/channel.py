@@ -111,11 +111,12 @@ class Exchange:
 class Channel(Protocol):
     """One way to reach people.
 
-    `name` is the word before the colon in `[lines]`. Raises `SettingsError` when made with settings
-    that it cannot work with.
+    `name` is the word before the colon in `[lines]`, `when_lost` a sentence for authors: what people meet in a session that its code
+    cannot go on with. Raises `SettingsError` when made with settings that it cannot work with.
     """
 
     name: str
+    when_lost: str
 
     def __init__(self, exchange: Exchange) -> None: ...
 

@@ -91,6 +91,7 @@ def serve(
     ] = None,
     data: Data = None,
     workers: Annotated[int, typer.Option(help="How many processes serve the port together.", min=1)] = 1,
+    reload: Annotated[bool, typer.Option("--reload", help="Start anew when a file changes; calls and chats go on.")] = False,
 ) -> None:
     """Run the server until Ctrl-C."""
     import logging
@@ -102,32 +103,39 @@ def serve(
     logs.configure(logging.INFO)
     for folder in hidden_folders():
         typer.echo(f"Note: {folder} is hidden by Switchboard's own package of that name. Rename it if it holds workflows.", err=True)
+    if reload:
+        if workers > 1:
+            raise typer.BadParameter("a server that reloads is one process: leave out --workers or --reload", param_hint="--reload")
+        from switchboard import reload as reloading
+
+        raise typer.Exit(reloading.run(reloading.Options(config, host, port, data), _greet))
     settings = load(config, host=host, port=port, data=data)
     public = settings.server.public_url
-
-    def tell(url: str) -> None:
-        chat, call = [f"{f'make {name}, or ' if url == USUAL else ''}switchboard {name} --url {public or url}" for name in ("chat", "call")]
-        slack = f"switchboard slack --url {public or url}"
-        typer.echo(
-            f"Listening at {url}{f' with {workers} workers' if workers > 1 else ''} until Ctrl-C. In another terminal:\n"
-            f"  {chat}    to chat with it\n"
-            f"  {call}    to call it\n"
-            f"  {slack}    to write to it in a Slack of your own\n"
-            f"  switchboard alexa say --url {public or url}    to speak to it as through Alexa\n"
-            'To have your own workflow answer, write "web:*" = "mybot:greet" (chats) or "phone:*" = "mybot:greet" (calls) under [lines] in '
-            "switchboard.toml.\n"
-            "To give it a Twilio number, set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_URL, and point the number's webhook at "
-            f"{public or 'PUBLIC_URL'}/twilio/voice"
-        )
-
     if workers == 1:
         from switchboard import server
 
-        server.run(settings, tell)
+        server.run(settings, lambda url: _greet(url, public))
     else:
         from switchboard.workers import run
 
-        raise typer.Exit(run(settings, workers, tell))
+        raise typer.Exit(run(settings, workers, lambda url: _greet(url, public, workers)))
+
+
+def _greet(url: str, public: str | None, workers: int = 1) -> None:
+    """Tell who has started a server how to go on."""
+    chat, call = [f"{f'make {name}, or ' if url == USUAL else ''}switchboard {name} --url {public or url}" for name in ("chat", "call")]
+    slack = f"switchboard slack --url {public or url}"
+    typer.echo(
+        f"Listening at {url}{f' with {workers} workers' if workers > 1 else ''} until Ctrl-C. In another terminal:\n"
+        f"  {chat}    to chat with it\n"
+        f"  {call}    to call it\n"
+        f"  {slack}    to write to it in a Slack of your own\n"
+        f"  switchboard alexa say --url {public or url}    to speak to it as through Alexa\n"
+        'To have your own workflow answer, write "web:*" = "mybot:greet" (chats) or "phone:*" = "mybot:greet" (calls) under [lines] in '
+        "switchboard.toml.\n"
+        "To give it a Twilio number, set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_URL, and point the number's webhook at "
+        f"{public or 'PUBLIC_URL'}/twilio/voice"
+    )
 
 
 @app.command()

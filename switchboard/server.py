@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import nullcontext
 
@@ -151,10 +152,18 @@ def _pages(exchange: Exchange) -> list[Page]:
     return [found(exchange) for _, found in plugins("switchboard.pages")]
 
 
-async def serve(settings: Settings, listening: Callable[[str], None], stop: asyncio.Event, *, one_of_several: bool = False) -> None:
+async def serve(
+    settings: Settings,
+    listening: Callable[[str], None],
+    stop: asyncio.Event,
+    *,
+    one_of_several: bool = False,
+    listener: socket.socket | None = None,
+) -> None:
     """Serve until `stop` is set; `listening` is told the address. Raises `ServerError` when the port is taken.
 
-    `one_of_several`: other workers share the port, and their supervisor has opened the services (see `workers`).
+    `one_of_several`: other workers share the port, and their supervisor has opened the services (see `workers`). `listener`: the port,
+    opened already (see `reload`).
     """
     services = nullcontext(settings) if one_of_several else opened_services(settings)
     async with opened_store(settings) as history, services as served, opened_bindings(served) as bindings:
@@ -163,7 +172,9 @@ async def serve(settings: Settings, listening: Callable[[str], None], stop: asyn
         await runner.setup()
         try:
             host, port = settings.server.host, settings.server.port
-            site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True, reuse_port=one_of_several)
+            site: web.BaseSite = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True, reuse_port=one_of_several)
+            if listener is not None:
+                site = web.SockSite(runner, listener, backlog=1024)
             try:
                 await site.start()
             except OSError as error:
@@ -185,7 +196,9 @@ def _calm_collector() -> None:
     gc.set_threshold(2_000, 2, 50_000)
 
 
-def run(settings: Settings, listening: Callable[[str], None], *, one_of_several: bool = False) -> None:
+def run(
+    settings: Settings, listening: Callable[[str], None], *, one_of_several: bool = False, listener: socket.socket | None = None
+) -> None:
     """Serve in this process until it is told to stop (SIGINT, SIGTERM); see `serve`."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
@@ -206,7 +219,7 @@ def run(settings: Settings, listening: Callable[[str], None], *, one_of_several:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, told, number)
-        await serve(settings, listening, stop, one_of_several=one_of_several)
+        await serve(settings, listening, stop, one_of_several=one_of_several, listener=listener)
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())

@@ -299,9 +299,7 @@ def load_server(config: Path | None = None, *, host: str | None = None, port: in
     try:
         return ServerSettings.model_validate(table)
     except ValidationError as error:
-        problems = [
-            _told({**each, "loc": ("server", *each["loc"])}, {}) for each in error.errors(include_url=False, include_input=False)
-        ]
+        problems = [_told({**each, "loc": ("server", *each["loc"])}, {}) for each in error.errors(include_url=False, include_input=False)]
         raise SettingsError(f"{config or FILE}: {'; '.join(problems)}.") from None
 
 

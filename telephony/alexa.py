@@ -35,6 +35,7 @@ class Alexa:
     """The channel of Alexa's skills."""
 
     name = "alexa"
+    when_lost = "The next thing that is said begins a new conversation."
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange

@@ -57,6 +57,7 @@ class Phone:
     """The channel of telephone calls."""
 
     name = "phone"
+    when_lost = f'The caller hears "{LOST}"'
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange

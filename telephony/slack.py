@@ -47,6 +47,7 @@ class Slack:
     """The channel of one Slack workspace."""
 
     name = "slack"
+    when_lost = "The next message begins a new conversation."
 
     def __init__(self, exchange: Exchange) -> None:
         settings = exchange.settings

@@ -48,11 +48,14 @@ _HEADERS = "Content-Type, Idempotency-Key, Prefer, Last-Event-ID"
 Headers = dict[str, str]
 Endpoint = Callable[[web.Request, Headers], Awaitable[web.StreamResponse]]
 
+BROKEN = "The conversation met a bug and cannot go on until it is mended. The message was not kept: send it again later."
+
 
 class Web:
     """The channel of the web API."""
 
     name = "web"
+    when_lost = f'The next message is refused: "{BROKEN}"'
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -147,8 +150,7 @@ class Web:
             if answer.state == "ended":
                 raise RefusedError(HTTPStatus.GONE, "The conversation is over: create a new session to go on talking.")
             if answer.state == "failed":
-                why = "The conversation met a bug and cannot go on until it is mended. The message was not kept: send it again later."
-                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, why, {"Retry-After": "60"})
+                raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, BROKEN, {"Retry-After": "60"})
             if answer.ended:
                 raise wire.unknown()
         return _json(status, shown, headers)

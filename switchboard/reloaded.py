@@ -1,0 +1,130 @@
+"""One of the servers of `serve --reload`: what `reload` runs as a process of its own, as ``python -P -m switchboard.reloaded``.
+
+Its standard input is a socket to `reload`: by it come the options and, later, questions about conversations, a line of JSON each; what is
+said goes back the same way. Its end means that nobody is there any more who would replace this server, or end it.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from handlers.errors import HandlerError
+from switchboard import logs, server
+from switchboard.errors import SwitchboardError
+from switchboard.histories import load_whole
+from switchboard.plugins import plugins
+from switchboard.replay import Replay, replay
+from switchboard.settings import Settings, load
+from switchboard.store import opened_store
+from switchboard.workdir import join_path
+from workflows.errors import WorkflowError
+from workflows.registry import Registry
+
+MOST: Final = 2_000
+"""How many sessions are looked at: it takes about a millisecond each, and people wait for it."""
+
+_GRACE: Final = 15.0
+"""Seconds that a server without its supervisor may take to end."""
+
+
+def main() -> None:
+    """Serve as the options tell, until SIGTERM or the supervisor's end."""
+    supervisor = _take_stdin()
+    link = supervisor.makefile("rb")
+    logs.configure(logging.INFO)
+    logging.getLogger("switchboard.server").setLevel(logging.WARNING)  # that it stops is nothing to tell: the next one serves
+    try:
+        join_path()
+        options = json.loads(link.readline())
+        config, data = (None if options[name] is None else Path(options[name]) for name in ("config", "data"))
+        settings = load(config, host=options["host"], port=options["port"], data=data)
+        threading.Thread(target=_answer_all, args=(supervisor, link, settings), daemon=True).start()
+        at = [settings.server.host, settings.server.port]
+        server.run(
+            settings,
+            lambda url: _tell(supervisor, url=url, public=settings.server.public_url, at=at),
+            listener=socket.socket(fileno=options["listener"]),
+        )
+    except (SwitchboardError, HandlerError, WorkflowError) as error:
+        _tell(supervisor, error=str(error))
+        sys.exit(2)
+
+
+def _take_stdin() -> socket.socket:
+    """Have the socket for us alone: a workflow's effects and its child processes find nothing to read."""
+    supervisor = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return supervisor
+
+
+def _tell(supervisor: socket.socket, **words: Any) -> None:
+    with contextlib.suppress(OSError):  # it is gone: `_answer_all` sees to that
+        supervisor.sendall(json.dumps(words).encode() + b"\n")
+
+
+def _answer_all(supervisor: socket.socket, link: BinaryIO, settings: Settings) -> None:
+    """Answer in a thread, which does not hold up those who are served; when nobody asks any more, end the server."""
+    with contextlib.suppress(OSError):
+        for line in link:
+            question = json.loads(line)
+            answer: dict[str, Any] = {question["ask"]: []}
+            try:
+                answer[question["ask"]] = asyncio.run(_answer(question, settings))
+            except (SwitchboardError, HandlerError) as error:
+                answer["problem"] = str(error)
+            _tell(supervisor, **answer)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
+
+
+async def _answer(question: dict[str, Any], settings: Settings) -> list[Any]:
+    """Which sessions are `alive` with the code here; or which of those named are `lost` with it, why, and what their people meet."""
+    registry = Registry()
+    async with opened_store(settings) as history:
+        if question["ask"] == "alive":
+            sessions = await history.sessions(MOST)
+            return [each for each in sessions if replay(each, await load_whole(history, each), registry).state == "running"]
+        lost: list[Any] = []
+        for session in question["sessions"]:
+            seen = replay(session, await load_whole(history, session), registry)
+            if why := _why_lost(seen):
+                lost.append({"session": session, "why": why, "meets": _meets(seen)})
+        return lost
+
+
+def _why_lost(seen: Replay) -> str:
+    """Why the code here cannot go on with a session; empty if it can."""
+    match seen.state:
+        case "diverged" if seen.divergence is not None:
+            return str(seen.divergence)
+        case "failed" if seen.failure is not None:
+            return f"the workflow fails at event {seen.failed_at} with {seen.failure.kind}: {seen.failure.text}. Mend it, and it goes on."
+        case "quarantined" if seen.moments:
+            return seen.problem
+        case _:
+            return ""
+
+
+def _meets(seen: Replay) -> str:
+    """What people meet in it meanwhile."""
+    channel = seen.opened.channel if seen.opened is not None else ""
+    for name, found in plugins("switchboard.channels"):
+        if name == channel:
+            return str(found.when_lost)
+    return "The conversation that started it waits until it goes on."
+
+
+if __name__ == "__main__":
+    main()
