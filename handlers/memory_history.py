@@ -198,7 +198,7 @@ class MemoryHistory:
         now = self._now()
         for session in sessions:
             indexes = self.store.partitions[partition_of(session)]
-            if session in indexes.owner and indexes.owner[session][0] == self._boot:
+            if indexes.owner.get(session, ("", 0))[0] == self._boot:
                 indexes.pending[session] = now
         for indexes in self.store.partitions.values():
             if indexes.sweep is not None and indexes.sweep[0] == self._boot:
