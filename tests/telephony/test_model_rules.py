@@ -53,12 +53,14 @@ def report(result):
         ("on Monday at 9", "2026-11-30T09:00:00", ""),
         ("on Monday at 19:00", "2026-11-23T19:00:00", ""),
         ("next Monday at 19:00", "2026-11-30T19:00:00", ""),
-        ("at 9", "2026-11-24T09:00:00", ""),
+        ("at 9", "2026-11-23T21:00:00", ""),
+        ("at 5", "2026-11-24T05:00:00", ""),
+        ("at 09:00", "2026-11-24T09:00:00", ""),
         ("at 9pm", "2026-11-23T21:00:00", ""),
         ("at 12am", "2026-11-24T00:00:00", ""),
         ("at noon", "2026-11-24T12:00:00", ""),
         ("at midnight", "2026-11-24T00:00:00", ""),
-        ("half past nine", "2026-11-24T09:30:00", ""),
+        ("half past nine", "2026-11-23T21:30:00", ""),
         ("at quarter to seven in the evening", "2026-11-23T18:45:00", ""),
         ("tonight", "2026-11-23T21:00:00", ""),
         ("this evening at 8", "2026-11-23T20:00:00", ""),
@@ -196,7 +198,7 @@ def test_where_nothing_can_be_delivered_no_tool_is_called():
 def test_what_the_user_has_been_told_is_not_told_again_and_the_rest_is():
     assert "Ada" not in report('Done. The user has been told: Reminder "ada": call Ada.')
     assert report('Running tasks:\n"ada" (reminder): call Ada') == 'Running tasks:\n"ada" (reminder): call Ada'
-    assert report("Refused: Monday has passed. Ask the user when.") == "I cannot do that: Monday has passed."
+    assert report("Refused: Monday has passed. Ask the user when.") == "I cannot do that: Monday has passed. When else?"
 
 
 def test_another_name_that_is_agreed_to_is_taken():
