@@ -243,6 +243,8 @@ def replay(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Replay every session in the store.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="How many processes work at once.", show_default="the cores", min=1)] = None,
+    words: Annotated[bool, typer.Option("--fail-on-reworded", help="Exit with 1 also when something else would be said.")] = False,
     json: Json = False,
     config: Config = None,
     data: Data = None,
@@ -255,15 +257,16 @@ def replay(
 
     Exit status: 0 when the code repeats what is on record, 1 when it does not.
     """
+    from switchboard.replay_jobs import cores
     from switchboard.replays import replay_all, replay_named
     from switchboard.settings import load
 
     if bool(what) == everything:
         raise typer.BadParameter("name sessions or files, or say --all for every session", param_hint="SESSION")
     if what:
-        repeated = _run(replay_named(what, lambda: load(config, data=data), as_json=json))
+        repeated = _run(replay_named(what, lambda: load(config, data=data), jobs=jobs or cores(), words=words, as_json=json))
     else:
-        repeated = _run(replay_all(load(config, data=data), as_json=json))
+        repeated = _run(replay_all(load(config, data=data), jobs=jobs or cores(), words=words, as_json=json))
     if not repeated:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ SwitchboardError
 ├── PluginError            a plugin of another distribution cannot be loaded
 ├── UnknownSessionError    no history is stored for the session that a command names
 ├── HistoryFileError       a file of histories cannot be read or written
+├── ReplayError            histories cannot be replayed
 ├── NewError               a project cannot be made: its name, or its place
 └── ErrandError            an errand cannot be forgotten while its parent waits for it
 """
@@ -54,6 +55,10 @@ class HistoryFileError(SwitchboardError):
 
 class NewError(SwitchboardError):
     """A project cannot be made: what is wrong with its name or its place, and what to do."""
+
+
+class ReplayError(SwitchboardError):
+    """Histories cannot be replayed: a process that does it has died."""
 
 
 class ErrandError(SwitchboardError):

@@ -11,6 +11,7 @@ from switchboard.histories import find, load_whole, stored_histories
 from switchboard.history_files import Recorded
 from switchboard.progress import progress
 from switchboard.redaction import Redacted, redact
+from switchboard.replay import replay
 from switchboard.settings import Settings
 from workflows.registry import Registry
 
@@ -59,7 +60,10 @@ async def export_all(settings: Settings, output: Path) -> None:
 
 def _write(path: Path, session: str, elements: list[bytes], registry: Registry) -> Redacted:
     redacted = redact(session, elements, registry)
-    history_files.write(path, Recorded(session, redacted.elements, redacted.hidden, redacted.left_out))
+    led_to = replay(session, redacted.elements, registry, strict=True).led_to
+    if redacted.left_out:  # who was there may have been told something else upon the last one
+        led_to = (*led_to[:-1], None)
+    history_files.write(path, Recorded(session, redacted.elements, redacted.hidden, redacted.left_out, led_to))
     return redacted
 
 

@@ -65,8 +65,9 @@ def time_of(at: int, opened: Opened | None) -> datetime:
 def said_in_words(output: Output) -> str:
     """An output in words."""
     match output:
-        case Say(text=text):
-            return f'says "{clean(text)}"'
+        case Say(text=text, voice=voice, language=language):
+            manner = ", ".join(filter(None, (voice, language)))
+            return f'says "{clean(text)}"' + (f" ({clean(manner)})" if manner else "")
         case Ssml(markup=markup):
             return f"says {clean(markup)}"
         case Play(url=url):
@@ -76,8 +77,9 @@ def said_in_words(output: Output) -> str:
 def said_as_value(output: Output) -> dict[str, str]:
     """An output as a plain value."""
     match output:
-        case Say(text=text):
-            return {"say": text}
+        case Say(text=text, voice=voice, language=language):
+            manner = {"voice": voice, "language": language}
+            return {"say": text} | {name: value for name, value in manner.items() if value is not None}
         case Ssml(markup=markup):
             return {"ssml": markup}
         case Play(url=url):

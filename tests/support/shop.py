@@ -84,14 +84,15 @@ def write_shop(folder: Path, code: str = SHOP) -> Registry:
 
 
 def record(registry: Registry, session: str, *steps: Step | Callable[[Run], Step], at: int = AT, **changes: Any) -> list[bytes]:
-    """The history that a run makes of an opening and these steps, a second apart."""
+    """The history that a run makes of an opening and these steps, a second apart; alarms fire when they are due."""
     opened = Opened(at, 0, 0, "open", at, "corner:shop", [], "phone", "+15550100", "+15550199", "en-GB", "Europe/Helsinki", b"12345678", {})
     opened = msgspec.structs.replace(opened, **changes)
     run = Run(session, opened, registry)
     elements = [encode(opened, bytes(8))]
     for number, each in enumerate(steps, 1):
         kind, fields = each if isinstance(each, tuple) else each(run)
-        event = kind(at + number * 1000, run.shape(), run.words(), *fields)
+        at = max(at + 1000, run.alarms[str(fields[0])] if kind is Fired else 0)
+        event = kind(at, run.shape(), run.words(), *fields)
         run.feed(event)
         elements.append(encode(event, number.to_bytes(8)))
     run.close()

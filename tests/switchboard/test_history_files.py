@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from switchboard.errors import HistoryFileError
 from switchboard.history_files import Recorded, files_in, name_of, read, write
+from switchboard.replay import LedTo
+from workflows.outputs import Play, Say, Ssml
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,15 @@ from switchboard.history_files import Recorded, files_in, name_of, read, write
         Recorded("phone:CA1", (b"\x01abcdefgh\x90", b"\x02")),
         Recorded('we"b:\u00e4\n', (b"\x00",), (1, 4), 7),
         Recorded("web:1", ()),
+        Recorded(
+            "web:1",
+            (b"\x01", b"\x02", b"\x03"),
+            led_to=(
+                LedTo(("listen digits 1 (step 0)",), (Say("a \u00e4", "Amy", ""), Ssml("<b/>"), Play("u")), ("listens for digits",)),
+                LedTo((), None),
+                None,
+            ),
+        ),
     ],
 )
 def test_what_is_written_is_read_and_is_for_its_owner_only(tmp_path: Path, recorded: Recorded) -> None:
@@ -33,6 +44,20 @@ def test_a_file_has_one_element_a_line_so_that_changes_can_be_seen(tmp_path: Pat
     text = (tmp_path / "x.json").read_text()
     assert text == '[{"session": "web:1", "elements": [\n"01",\n"02"\n], "hidden": [1], "left_out": 2}]\n'
     assert json.loads(text)
+
+
+def test_several_histories_may_share_a_file(tmp_path: Path) -> None:
+    several = [Recorded("web:1", (b"\x01",)), Recorded("web:2", (b"\x02",), (1,))]
+    write(tmp_path / "x.json", *several)
+    assert read(tmp_path / "x.json") == several
+
+
+def test_a_file_has_a_line_for_what_each_event_led_to(tmp_path: Path) -> None:
+    write(tmp_path / "x.json", Recorded("web:1", (b"\x01", b"\x02"), led_to=(LedTo(("sleep (step 0)",), (Say("hi"),)), None)))
+    assert (tmp_path / "x.json").read_text() == (
+        '[{"session": "web:1", "elements": [\n"01",\n"02"\n], "led_to": [\n'
+        '{"said": [{"say": "hi"}], "waits": ["sleep (step 0)"]},\nnull\n]}]\n'
+    )
 
 
 def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from support.shop import BUG, FIRED, LEFT, LONGER, PIN, SHOP, TEA, Steps, pressed, price, record, said, write_shop
 
-from switchboard.replay import Replay, State, replay
-from workflows.events import Left, Opened, decode, encode
+from switchboard.replay import LedTo, Replay, State, replay
+from workflows.events import Fired, Left, Opened, decode, encode
 from workflows.outputs import Say
 from workflows.registry import Registry
 
@@ -151,3 +151,65 @@ def test_what_no_step_has_taken_is_hidden_until_one_does(tmp_path: Path) -> None
 def test_what_came_after_a_divergence_is_hidden(tmp_path: Path) -> None:
     seen = played(tmp_path, record(write_shop(tmp_path), "phone:CA1", PIN), SHOP.replace("Digits(4", "Digits(6"))
     assert (seen.state, seen.moments[1].hidden) == ("diverged", True)
+
+
+def test_an_alarm_that_fired_before_it_is_due_now_is_a_divergence_only_when_strict(tmp_path: Path) -> None:
+    elements = record(write_shop(tmp_path), "phone:CA1", PIN, TEA, price, FIRED)
+    later = SHOP.replace("timedelta(hours=1)", "timedelta(hours=2)")
+    assert played(tmp_path, elements, later).state == "ended"
+    found = played(tmp_path, elements, later, strict=True).divergence
+    assert found is not None
+    assert (found.position, found.recorded) == (4, "the alarm of step 3, fired at 2025-11-24 17:00:03.000+00:00")
+    assert found.wanted == "it at 2025-11-24 18:00:03.000+00:00"
+
+
+def test_an_alarm_that_would_not_be_the_first_is_a_divergence_when_strict(tmp_path: Path) -> None:
+    code = SHOP.replace(
+        "await talk.sleep(timedelta(hours=1))", "await talk.gather(talk.sleep(timedelta(hours=1)), talk.sleep(timedelta(hours=2)))"
+    )
+    elements = record(write_shop(tmp_path, code), "phone:CA1", PIN, TEA, price, (Fired, ("3.0.0",)), (Fired, ("3.1.0",)))
+    assert played(tmp_path, elements, code, strict=True).state == "ended"
+    found = played(tmp_path, elements, code.replace("hours=2", "minutes=30"), strict=True).divergence
+    assert found is not None
+    assert (found.position, found.wanted) == (4, "that of step 3.1.0, which is due before it")
+
+
+def test_what_events_led_to_is_held_against_what_they_lead_to(tmp_path: Path) -> None:
+    elements = record(write_shop(tmp_path), "phone:CA1", PIN, TEA, price)
+    then = played(tmp_path, elements).led_to
+    assert then[3] == LedTo(("sleep (step 3) until 2025-11-24 17:00:03.000+00:00",), (Say("That is 3."),))
+
+    def now(code: str) -> Replay:
+        return replay("phone:CA1", elements, write_shop(tmp_path, code), led_to=then)
+
+    assert not any(moment.reworded for moment in now(SHOP).moments)
+    reworded = [(moment.position, moment.then) for moment in now(SHOP.replace("That is", "It costs")).moments if moment.reworded]
+    assert reworded == [(3, then[3])], "the words after the last event are known, too"
+    shorter = now(SHOP.replace("hours=1", "minutes=1")).divergence
+    assert shorter is not None
+    assert (shorter.position, shorter.wanted) == (3, "sleep (step 3) until 2025-11-24 16:01:03.000+00:00")
+    assert (
+        shorter.recorded == "the outcome of price_of (step 2), upon which it waited for sleep (step 3) until 2025-11-24 17:00:03.000+00:00"
+    )
+    gone = now(SHOP.split("    await talk.sleep")[0]).divergence
+    assert gone is not None
+    assert gone.wanted == "nothing more (it has ended)"
+
+
+def test_what_people_see_besides_words_is_looked_at_like_words(tmp_path: Path) -> None:
+    elements = record(write_shop(tmp_path), "phone:CA1", PIN)
+    then = played(tmp_path, elements).led_to
+    assert [each and each.shows for each in then] == [('listens for digits {"n":4,"secret":true}',), ('listens for digits {"n":1}',)]
+    for code in (SHOP.replace(", secret=True", ""), SHOP.replace("Digits(1)", 'Digits(1, finish_on="*")')):
+        seen = replay("phone:CA1", elements, write_shop(tmp_path, code), led_to=then)
+        assert (seen.state, sum(moment.reworded for moment in seen.moments)) == ("running", 1)
+
+
+def test_what_the_code_that_wrote_it_down_did_not_repeat_is_not_known(tmp_path: Path) -> None:
+    elements = record(write_shop(tmp_path), "phone:CA1", PIN, TEA, price)
+    led_to = played(tmp_path, elements, LONGER.replace("Welcome.", "Hello.")).led_to
+    assert [each and each.said for each in led_to] == [None, (Say("1 for tea, 2 for coffee"),), None, None]
+    failed = played(tmp_path, record(write_shop(tmp_path, BUG), "phone:CA1", PIN, TEA), BUG).led_to
+    assert [each is None for each in failed] == [False, False, True]
+    back = replay("phone:CA1", elements, write_shop(tmp_path), led_to=led_to)
+    assert back.state == "diverged", "it is the waiting for two keys that was written down"

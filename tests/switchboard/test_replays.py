@@ -30,14 +30,24 @@ def test_other_words_are_told_and_are_no_divergence(shop: Shop) -> None:
     shop.rewrite(SHOP.replace("Welcome.", "Good morning."))
     done = shop.run("replay", "phone:CA1")
     assert done.returncode == 0
-    assert "after event 0 something else would be said than was:\n" in done.stdout
+    assert (
+        "after event 0 something else would be said than was:\n  after an opening of corner:shop, before listen digits 4 (step 0)\n"
+        in done.stdout
+    )
     assert '  now says "Good morning."\n' in done.stdout
     assert "every step as on record" in done.stdout
     assert shop.json("replay", "phone:CA1") == {
         "session": "phone:CA1",
         "state": "running",
         "events": 4,
-        "reworded": [{"position": 0, "now": [{"say": "Good morning."}, {"say": "Your PIN, please"}]}],
+        "reworded": [
+            {
+                "position": 0,
+                "place": "after an opening of corner:shop, before listen digits 4 (step 0)",
+                "then": None,
+                "now": [{"say": "Good morning."}, {"say": "Your PIN, please"}],
+            }
+        ],
     }
 
 
@@ -95,7 +105,11 @@ def test_every_session_is_replayed_and_summed_up_by_workflow(shop: Shop, valkey:
     assert "corner:shop diverged 3 times" in lines
     assert "  wanted     listen digits 2 (step 1)" in lines
     assert "corner:shop quarantined 1 time" in lines
-    assert lines[-1] == "8 histories replayed: 4 differ from what is on record. `switchboard replay` with one of them tells more."
+    assert "corner:shop reworded 8 times" in lines
+    assert lines[-1] == (
+        "8 histories replayed: 4 differ from what is on record, 4 would say something else. "
+        "`switchboard replay` with one of them tells more."
+    )
 
     machine = shop.run("replay", "--all", "--json")
     assert machine.returncode == 1
@@ -147,7 +161,84 @@ def test_exported_histories_are_replayed_without_a_store_or_settings(shop: Shop,
     changed = shop.run("replay", "histories", "--json", **gone)
     assert changed.returncode == 1
     (difference,) = json.loads(changed.stdout)["differences"]
-    assert (difference["example"], difference["position"]) == ("histories/phone=CA1.json", 2)
+    assert (difference["example"], difference["position"], difference["count"]) == ("histories/phone=CA1.json", 1, 2)
+    assert difference["recorded"] == "an input (pressed), upon which it waited for listen digits 1 (step 1)"
+    assert difference["wanted"] == "listen digits 2 (step 1)"
+
+
+def test_exported_histories_tell_what_was_said_and_what_would_be_said_now(shop: Shop) -> None:
+    shop.record("phone:CA1", PIN, TEA, price, FIRED)
+    shop.record("phone:CA2", PIN)
+    shop.run("sessions", "export", "--all")
+    shop.rewrite(SHOP.replace("1 for tea, 2 for coffee", "1 for coffee, 2 for tea").replace("We close.", "We are closed."))
+    done = shop.run("replay", "histories")
+    assert done.returncode == 0
+    assert (
+        """corner:shop reworded 2 times
+  example    histories/phone=CA1.json at event 1
+  where      after listen digits 4 (step 0), before listen digits 1 (step 1)
+  - says "1 for tea, 2 for coffee"
+  + says "1 for coffee, 2 for tea"
+    listens for digits {"n":1}
+"""
+        in done.stdout
+    )
+    assert (
+        """corner:shop reworded 1 time
+  example    histories/phone=CA1.json at event 4
+  where      after the alarm of step 3, before the end
+  - says "We close."
+  + says "We are closed."
+"""
+        in done.stdout
+    ), "the last words are in a corpus, too"
+    assert done.stdout.endswith(
+        "2 histories replayed: every step as on record, 2 would say something else. `switchboard replay` with one of them tells more.\n"
+    )
+    value = json.loads(shop.run("replay", "histories", "--json").stdout)
+    assert [(each["count"], each["position"], each["then"]) for each in value["reworded"]] == [
+        (2, 1, ['says "1 for tea, 2 for coffee"', 'listens for digits {"n":1}']),
+        (1, 4, ['says "We close."']),
+    ]
+    one = shop.run("replay", "histories/phone=CA2.json")
+    assert '  - says "1 for tea, 2 for coffee"\n  + says "1 for coffee, 2 for tea"\n' in one.stdout
+
+
+def test_other_words_are_a_failure_where_they_are_asked_to_be(shop: Shop) -> None:
+    for number in range(2):
+        shop.record(f"phone:CA{number}", PIN, TEA, price)
+    assert shop.run("replay", "--all", "--fail-on-reworded").returncode == 0
+    shop.rewrite(SHOP.replace("Welcome.", "Good morning."))
+    for words, code in (("--all",), 0), (("--all", "--fail-on-reworded"), 1), (("phone:CA1", "--fail-on-reworded"), 1):
+        assert shop.run("replay", *words).returncode == code, words
+
+
+def test_any_number_of_processes_finds_the_same(shop: Shop, valkey: redis.Redis) -> None:
+    shop.record("phone:CA0", PIN, TEA, price)
+    stored = valkey.lrange(history_key("phone:CA0"), 0, -1)
+    with valkey.pipeline() as pipe:
+        for number in range(1, 250):
+            pipe.rpush(history_key(f"phone:CA{number}"), *stored[: 1 + number % 4])
+        pipe.execute()
+    shop.rewrite(LONGER.replace("Welcome.", "Hello."))
+    one, two = [shop.run("replay", "--all", "--json", "--jobs", jobs) for jobs in ("1", "2")]
+    assert (one.returncode, one.stderr) == (two.returncode, two.stderr) == (1, "")
+    assert json.loads(one.stdout) == json.loads(two.stdout)
+    assert json.loads(one.stdout)["histories"] == 250
+
+
+def test_a_process_that_dies_is_one_sentence(shop: Shop, valkey: redis.Redis) -> None:
+    shop.record("phone:CA0", PIN, TEA, price)
+    stored = valkey.lrange(history_key("phone:CA0"), 0, -1)
+    for number in range(1, 150):
+        valkey.rpush(history_key(f"phone:CA{number}"), *stored)
+    ends = "import multiprocessing, os\nif multiprocessing.parent_process() is not None:\n    os._exit(3)\n"
+    shop.rewrite(SHOP)
+    (shop.folder / "corner.py").write_text(ends + SHOP)
+    done = shop.run("replay", "--all", "--jobs", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: A process that replays has died.")
+    assert done.stderr.count("\n") == 1
 
 
 def test_golden_histories_are_files_of_histories(shop: Shop) -> None:

@@ -4,13 +4,15 @@ from pathlib import Path
 
 from support.shop import BUG, LONGER, PIN, SHOP, TEA, Steps, price, record, write_shop
 
-from switchboard.verdicts import Tally, Verdict, judge
+from switchboard.history_files import Recorded
+from switchboard.tally import Tally
+from switchboard.verdicts import Verdict, judge
 
 
 def judged(folder: Path, code: str, *steps: Steps, name: str = "phone:CA1") -> list[Verdict]:
     histories = [record(write_shop(folder), name, *each) for each in steps]
     registry = write_shop(folder, code)
-    return [judge(f"{name}-{number}", name, elements, registry) for number, elements in enumerate(histories)]
+    return [judge(f"{name}-{number}", Recorded(name, tuple(elements)), registry) for number, elements in enumerate(histories)]
 
 
 def test_a_history_that_is_repeated_is_the_same_whatever_is_said(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_a_bug_is_told_with_its_place(tmp_path: Path) -> None:
 
 
 def test_a_history_that_cannot_be_read_is_quarantined_and_of_no_workflow(tmp_path: Path) -> None:
-    verdict = judge("x", "phone:CA1", [b"\x02 foreign"], write_shop(tmp_path))
+    verdict = judge("x", Recorded("phone:CA1", (b"\x02 foreign",)), write_shop(tmp_path))
     assert (verdict.workflow, verdict.outcome) == ("?", "quarantined")
 
 
@@ -51,18 +53,15 @@ def test_the_same_trouble_at_another_place_in_the_history_is_the_same_kind(tmp_p
     )
     tally = Tally()
     for number, elements in enumerate(histories):
-        tally.add(judge(str(number), "phone:CA1", elements, changed))
-        damaged = [*elements[:-1], elements[-1][:-1]]
-        tally.add(judge(f"{number} damaged", "phone:CA1", damaged, registry))
+        tally.add(judge(str(number), Recorded("phone:CA1", tuple(elements)), changed))
+        damaged = (*elements[:-1], elements[-1][:-1])
+        tally.add(judge(f"{number} damaged", Recorded("phone:CA1", damaged), registry))
     assert [(each.example.outcome, each.count) for each in tally.sorted_troubles()] == [("diverged", 2), ("quarantined", 2)]
 
 
-def test_a_tally_counts_outcomes_by_workflow_and_does_not_grow_with_histories() -> None:
-    tally = Tally()
-    for number in range(1_000):
-        tally.add(Verdict(f"web:{number}", "a", "same" if number % 2 else "reworded"))
-        tally.add(Verdict(f"phone:{number}", "b", "diverged", number, "r", "w", "k"))
-    assert (tally.histories, tally.differing) == (2_000, 1_000)
-    assert tally.as_value()["workflows"]["a"] == {"same": 500, "reworded": 500, "diverged": 0, "failed": 0, "quarantined": 0}
-    (trouble,) = tally.sorted_troubles()
-    assert (trouble.example.name, trouble.count) == ("phone:0", 1_000)
+def test_other_words_are_told_with_the_steps_around_them(tmp_path: Path) -> None:
+    (verdict,) = judged(tmp_path, SHOP.replace("1 for tea", "1 for green tea"), [PIN, TEA])
+    (rewording,) = verdict.rewordings
+    assert (rewording.position, rewording.then) == (1, None)
+    assert rewording.place == "after listen digits 4 (step 0), before listen digits 1 (step 1)"
+    assert rewording.now == ('says "1 for green tea, 2 for coffee"', 'listens for digits {"n":1}')

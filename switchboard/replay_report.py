@@ -1,0 +1,112 @@
+"""What a replay has found, for people: of one history its differences, of many a table by workflow and each kind of difference."""
+
+from collections.abc import Iterator, Sequence
+from difflib import ndiff
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from switchboard import show
+from switchboard.replay import Replay
+from switchboard.tally import Reworded, Tally, Trouble
+from switchboard.verdicts import OUTCOMES, Rewording, reword
+
+_COLOURS: Final = {"same": "green", "reworded": "yellow", "diverged": "red", "failed": "red", "quarantined": "red"}
+_SIGNS: Final = {"-": "red", "+": "green"}
+
+
+def tell_one(seen: Replay) -> None:
+    """Write what became of one history."""
+    console = show.console()
+    name = show.clean(seen.session)
+    for moment in seen.moments:
+        if moment.reworded:
+            rewording = reword(moment)
+            console.print(f"{name}: after event {moment.position} something else would be said than was:", style="yellow")
+            console.print(f"  {show.clean(rewording.place)}")
+            for line in difference(rewording):
+                console.print(line)
+    match seen.state:
+        case "failed":
+            assert seen.failure is not None
+            console.print(f"{name}: the workflow fails at event {seen.failed_at}:", style="red")
+            console.print(show.clean_lines(seen.failure.traceback))
+        case "diverged" | "quarantined":
+            console.print(f"{name}: {seen.state}", style="red")
+            for text in show.difference(seen):
+                console.print(text)
+        case state:
+            events = show.count(len(seen.moments), "event")
+            console.print(f"{name}: {events} replayed, every step as on record; it is {state}.", style="green")
+
+
+def tell_many(tally: Tally) -> None:
+    """Write what became of many histories."""
+    console = show.console()
+    if tally.workflows:
+        table = Table("WORKFLOW", box=None, pad_edge=False, header_style="bold")
+        for outcome in OUTCOMES:
+            table.add_column(outcome.upper(), justify="right")
+        for name, counts in sorted(tally.workflows.items()):
+            numbers = [Text(str(counts[outcome]), _COLOURS[outcome] if counts[outcome] else "dim") for outcome in OUTCOMES]
+            table.add_row(Text(show.clean(name)), *numbers)
+        console.print(table)
+        console.print()
+    for trouble in tally.sorted_troubles():
+        _tell_trouble(trouble)
+    for reworded in tally.sorted_rewordings():
+        _tell_reworded(reworded)
+    if tally.more:
+        console.print(f"{tally.more:,} more times something else is said, in other words yet.\n", style="yellow")
+    found = "every step as on record"
+    if tally.differing:
+        found = f"{tally.differing:,} {'differs' if tally.differing == 1 else 'differ'} from what is on record"
+    if tally.reworded:
+        found += f", {tally.reworded:,} would say something else"
+    more = " `switchboard replay` with one of them tells more." if tally.differing or tally.reworded else ""
+    style = "red" if tally.differing else "yellow" if tally.reworded else "green"
+    console.print(f"{show.count(tally.histories, 'history', 'histories')} replayed: {found}.{more}", style=style)
+
+
+def difference(rewording: Rewording) -> Iterator[Text]:
+    """What would be said differently, a line for each output: gone, new, or there as before."""
+    if rewording.then is None:
+        for each in rewording.now or ("nothing",):
+            yield Text(f"  now {each}")
+        return
+    for line in _lines(rewording.then, rewording.now):
+        yield Text(f"  {line}", _SIGNS.get(line[0], ""))
+
+
+def _lines(then: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+    return (line for line in ndiff(then, now) if not line.startswith("?"))
+
+
+def _tell_trouble(trouble: Trouble) -> None:
+    console, example = show.console(), trouble.example
+    at = f" at event {example.position}" if example.position is not None else ""
+    console.print(
+        Text.assemble((show.clean(example.workflow), "bold"), " ", (example.outcome, "red"), f" {show.count(trouble.count, 'time')}")
+    )
+    console.print(f"  example    {show.clean(example.name)}{at}")
+    if example.outcome == "diverged":
+        console.print(f"  on record  {show.clean(example.recorded)}")
+        console.print(f"  wanted     {show.clean(example.wanted)}")
+    else:
+        console.print(f"  why        {show.clean(example.recorded)}")
+        if example.wanted:
+            console.print(f"  where      {show.clean(example.wanted)}")
+    console.print()
+
+
+def _tell_reworded(reworded: Reworded) -> None:
+    console, example = show.console(), reworded.example
+    console.print(
+        Text.assemble((show.clean(reworded.workflow), "bold"), " ", ("reworded", "yellow"), f" {show.count(reworded.count, 'time')}")
+    )
+    console.print(f"  example    {show.clean(reworded.name)} at event {example.position}")
+    console.print(f"  where      {show.clean(example.place)}")
+    for line in difference(example):
+        console.print(line)
+    console.print()

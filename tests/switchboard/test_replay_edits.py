@@ -1,0 +1,90 @@
+"""Would a replay have noticed? Bad edits of what we ship against a corpus of conversations, and good ones, over which it has to be silent."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.corpus import recorded
+from support.edits import BAD, GOOD, applied, code_of
+from support.mutations import Edit
+
+from switchboard.history_files import Recorded
+from switchboard.replay import replay
+from switchboard.tally import Tally
+from switchboard.verdicts import judge
+from workflows.events import Heard, Memo, Opened, decode
+from workflows.registry import Registry
+
+HISTORIES = 1_000
+FEWER = 300
+"""A bad edit is to be noticed in far fewer."""
+
+ONLY_IN_A_CORPUS = {"a shorter sleep", "a time-out"}
+"""What a history alone cannot tell: an alarm that is late there may have waited for a server."""
+
+STEP = re.compile(r"step \d")
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[Recorded]:
+    """Histories with what they lead to, as `sessions export` writes them."""
+    registry = Registry()
+    return [
+        replace(each, led_to=replay(each.session, each.elements, registry, strict=True).led_to) for each in recorded(20_261_122, HISTORIES)
+    ]
+
+
+def judged(folder: Path, edits: Sequence[Edit], corpus: Sequence[Recorded]) -> Tally:
+    applied(folder, edits)
+    tally = Tally()
+    with code_of(folder) as registry:
+        for number, each in enumerate(corpus):
+            tally.add(judge(str(number), each, registry))
+    return tally
+
+
+def test_there_are_twenty_bad_edits() -> None:
+    assert len(BAD) == 20
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_edit_is_caught_with_event_and_step(name: str, tmp_path: Path, corpus: list[Recorded]) -> None:
+    check(judged(tmp_path, BAD[name], corpus[:FEWER]))
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if name not in ONLY_IN_A_CORPUS])
+def test_a_bad_edit_is_caught_where_only_the_history_is_known(name: str, tmp_path: Path, corpus: list[Recorded]) -> None:
+    check(judged(tmp_path, BAD[name], [replace(each, led_to=()) for each in corpus[:FEWER]]))
+
+
+def check(tally: Tally) -> None:
+    found = [(each.example.position, f"{each.example.recorded} {each.example.wanted}") for each in tally.sorted_troubles()]
+    found += [(each.example.position, each.example.place) for each in tally.sorted_rewordings()]
+    assert found
+    assert "failed" not in {each.example.outcome for each in tally.sorted_troubles()}, "an edit that breaks is noticed by anything"
+    assert all(position is not None for position, _ in found)
+    assert any(STEP.search(place) for _, place in found), found
+
+
+@pytest.mark.parametrize("name", ["nothing", *GOOD])
+def test_there_is_no_false_alarm(name: str, tmp_path: Path, corpus: list[Recorded]) -> None:
+    tally = judged(tmp_path, GOOD.get(name, ()), corpus)
+    assert tally.histories == HISTORIES
+    assert sum(counts["same"] for counts in tally.workflows.values()) == HISTORIES, tally.as_value()
+
+
+def test_the_corpus_has_what_can_happen(corpus: list[Recorded]) -> None:
+    events = [[decode(element) for element in each.elements] for each in corpus]
+    openings = [each[0] for each in events]
+    assert {opened.workflow for opened in openings if isinstance(opened, Opened)} == {
+        "assistant", "bedtime", "flight_watch", "reminder", "santa",
+    }  # fmt: skip
+    assert sum(isinstance(opened, Opened) and opened.base > 0 for opened in openings) > 10, "restarts"
+    everything = [event for each in events for event in each]
+    kinds = Counter("failure" if isinstance(event, Memo) and event.error else type(event).__name__ for event in everything)
+    assert min(kinds[name] for name in ("Memo", "failure", "Heard", "Fired", "Sent", "Left")) > 50, kinds
+    heard = Counter(event.type for event in everything if isinstance(event, Heard))
+    assert set(heard) == {"said", "pressed", "intent", "silence", "recorded", "transferred", "returned", "errand", "cancel"}
