@@ -186,7 +186,7 @@ class Web:
             except UnstorableError:
                 return _refusal(HTTPStatus.BAD_REQUEST, "The text cannot be kept: send it as proper Unicode.", headers)
             except HandlerError as error:
-                logger.warning("%s: %s", request.match_info.get("id", "a new session"), error)
+                logger.warning("%s of /web refused: %s", request.path.rpartition("/")[2], error)  # the id in the path is a capability
                 why = "The store does not answer: send the very same again, with its key."
                 return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, headers | {"Retry-After": "2"})
             except web.HTTPException as error:  # of the body: too large, too slow, broken

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 from support.chats import mouth
+from support.valkey import Valkey
 from support.web_house import texts, web_house
 
 from telephony import web_wire as wire
@@ -111,6 +112,23 @@ async def test_a_workflow_with_a_bug_apologises_and_keeps_no_more(valkey_url, va
         assert late.status == 503
         assert "was not kept" in late.json["error"]
     assert length(valkey) == 2
+
+
+async def test_while_the_store_is_down_everything_is_refused_for_now_and_the_log_has_no_session_s_id(caplog):
+    store = Valkey("--maxmemory-policy", "noeviction")
+    try:
+        store.start()
+        async with web_house(store.url, PARROT) as (_, web):
+            id_ = await begun(web)
+            store.kill()
+            for reply in (await web.create(), await web.say(id_, "hi")):
+                assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+                assert "send the very same again" in reply.json["error"]
+    finally:
+        store.remove()
+    assert "sessions of /web refused" in caplog.text
+    assert "messages of /web refused" in caplog.text
+    assert id_ not in caplog.text
 
 
 # -- once for a key ------------------------------------------------------------------------------------------------------------------------
