@@ -1,7 +1,7 @@
 // The conversation as it is read, from top to bottom: what is kept, then the words that are coming in.
 
 import { isOpen, isUnsent } from "./kept.js";
-import { plain, spoken } from "./words.js";
+import { OUTSIDE, plain, spoken } from "./words.js";
 
 /** Pixels from the end within which a reader is taken to follow what is said. */
 const NEAR = 160;
@@ -130,7 +130,7 @@ function said({ kind, text, audio }) {
   }
   if (audio && /^https?:/i.test(audio)) {
     const link = document.createElement("a");
-    Object.assign(link, { href: audio, target: "_blank", rel: "noopener noreferrer nofollow", textContent: "Listen to the recording" });
+    Object.assign(link, OUTSIDE, { href: audio, textContent: "Listen to the recording" });
     body.append(link);
   } else body.append(spoken(text));
   return element;

@@ -102,7 +102,7 @@ function read(task) {
   const given = typeof task === "object" && task !== null ? task : { name: task };
   const due = typeof given.due === "string" ? new Date(given.due) : null;
   return {
-    name: plain(given.name),
+    name: typeof given.name === "string" ? plain(given.name) : "",
     kind: plain(given.kind),
     about: plain(given.about),
     due: due !== null && !Number.isNaN(due.getTime()) ? due : null,

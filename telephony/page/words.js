@@ -16,6 +16,9 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
+/** How links lead out of here: the other page learns nothing of this one. */
+export const OUTSIDE = { target: "_blank", rel: "noopener noreferrer nofollow" };
+
 const markdown = new Marked({
   gfm: true,
   breaks: true,
@@ -42,8 +45,8 @@ export function spoken(text) {
     return asItStands(words); // it is nested too deeply to be meant
   }
   for (const link of fragment.querySelectorAll("a")) {
-    link.target = "_blank";
-    link.rel = "noopener noreferrer nofollow";
+    if (link.hasAttribute("href")) Object.assign(link, OUTSIDE);
+    else link.replaceWith(...link.childNodes); // it led where nobody shall go
   }
   for (const wide of fragment.querySelectorAll("pre, table")) {
     const frame = document.createElement("div");
