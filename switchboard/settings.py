@@ -49,6 +49,8 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPENAI_BASE_URL": ("openai_base_url",),
     "OPENAI_MODEL": ("openai_model",),
     "DUFFEL_ACCESS_TOKEN": ("duffel_access_token",),
+    "DUFFEL_API_URL": ("duffel_api_url",),
+    "PHONE_PAGE_TOKEN": ("phone_page_token",),
 }
 """What the environment may set, and where it belongs. An empty variable counts as none."""
 
@@ -204,6 +206,8 @@ class Settings(_Table):
     openai_base_url: ApiUrl | None = Field(default=None, repr=False)
     openai_model: Text | None = None
     duffel_access_token: SecretStr | None = None
+    phone_page_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    duffel_api_url: ApiUrl | None = Field(default=None, repr=False)
 
     @property
     def twilio_account_sid(self) -> str:

@@ -170,6 +170,7 @@ def test_vendors_credentials_come_from_the_environment(monkeypatch: pytest.Monke
             monkeypatch.setenv(name, f"value of {name}")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8090/v1/")
     monkeypatch.setenv("SLACK_API_URL", "http://127.0.0.1:8091/api/")
+    monkeypatch.setenv("DUFFEL_API_URL", "http://127.0.0.1:8092")
     found = settings("lines = {}")
     assert found.openai_base_url == "http://127.0.0.1:8090/v1"
     assert found.twilio_account_sid == "value of TWILIO_ACCOUNT_SID"
@@ -177,6 +178,9 @@ def test_vendors_credentials_come_from_the_environment(monkeypatch: pytest.Monke
     assert found.slack_signing_secret is not None
     assert found.slack_signing_secret.get_secret_value() == "value of SLACK_SIGNING_SECRET"
     assert (found.slack_api_url, found.openai_model) == ("http://127.0.0.1:8091/api", "value of OPENAI_MODEL")
+    assert found.duffel_access_token is not None
+    assert found.duffel_access_token.get_secret_value() == "value of DUFFEL_ACCESS_TOKEN"
+    assert found.duffel_api_url == "http://127.0.0.1:8092"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from handlers.redis_history import RedisHistory
 from switchboard.plugins import opened_bindings
 from switchboard.server import Server
 from switchboard.settings import Settings
+from telephony.simulators.duffel import DuffelEndpoint, serving
 from telephony.simulators.model.faults import Fault
 from telephony.simulators.model.rules import LABEL
 from workflows.assistant import GREETING, UNREACHABLE
@@ -28,8 +29,8 @@ boots = itertools.count()
 class Chat:
     """A user at a server, which can be replaced by another one."""
 
-    def __init__(self, store_url, model):
-        self.settings = Settings.model_validate({"openai_base_url": model.url})
+    def __init__(self, store_url, model, **settings):
+        self.settings = Settings.model_validate({"openai_base_url": model.url, **settings})
         self.store_url = store_url
         self.numbers = itertools.count()
         self.turn = 0
@@ -74,8 +75,8 @@ class Chat:
 @pytest.fixture
 def chat(valkey, valkey_url):
     @contextlib.asynccontextmanager
-    async def chat(model):
-        chat = Chat(valkey_url, model)
+    async def chat(model, **settings):
+        chat = Chat(valkey_url, model, **settings)
         await chat.start()
         try:
             assert await chat.say() == [GREETING]
@@ -108,6 +109,33 @@ async def test_a_flight_is_watched_at_simulated_fares_and_says_so(chat):
         assert told[0].startswith('Flight watch "lon-nyc": LON to NYC, ')
         (found,) = await ada.hear()
         assert "EUR (source: simulated fares, not for sale)" in found
+
+
+async def test_a_flight_is_watched_at_duffel_and_says_that_it_is_of_test_mode(chat):
+    duffel = DuffelEndpoint("duffel_test_token")
+    async with (
+        model_server() as model,
+        serving(duffel) as url,
+        chat(model, duffel_access_token="duffel_test_token", duffel_api_url=url) as ada,
+    ):
+        told = await ada.say("watch flights from San Francisco to New York tomorrow for at most 99999 EUR")
+        assert told[0].startswith('Flight watch "sfo-nyc": SFO to NYC, ')
+        (found,) = await ada.hear()
+        assert "EUR with Duffel Airways ZZ" in found
+        assert "(source: Duffel's test mode, not for sale)" in found
+    assert len(duffel.requests) == 1
+
+
+async def test_a_token_that_duffel_refuses_is_told_to_the_user_with_the_remedy(chat):
+    async with (
+        model_server() as model,
+        serving(DuffelEndpoint("another")) as url,
+        chat(model, duffel_access_token="duffel_test_token", duffel_api_url=url) as ada,
+    ):
+        await ada.say("watch flights from San Francisco to New York tomorrow for at most 99999 EUR")
+        (news,) = await ada.hear()
+        assert news.startswith('The flight watch "sfo-nyc" failed: Duffel answered with status 401: Access token not found')
+        assert news.endswith("Check DUFFEL_ACCESS_TOKEN.")
 
 
 async def test_every_answer_is_asked_for_once_and_paid_for_once_whatever_server_goes_on(chat):

@@ -13,6 +13,9 @@ MOST_WORDS = 4
 ALIKE = 0.84
 """How like a name has to be that is written with a slip, as `difflib` measures it."""
 
+NEAR = 12
+"""Characters before a name in which such a word as "between" stands."""
+
 SHORTEST = 5
 """Characters of a name that a slip is looked for in."""
 
@@ -83,7 +86,7 @@ def _places(text: str) -> list[Place]:
     while index < len(words):
         for count in range(min(MOST_WORDS, len(words) - index), 0, -1):
             start, end = words[index].start(), words[index + count - 1].end()
-            marked = _BEFORE.search(text[:start]) is not None or _BESIDE.match(text, end) is not None
+            marked = _BEFORE.search(text, max(0, start - NEAR), start) is not None or _BESIDE.match(text, end) is not None
             if (code := _code(text[start:end], marked=marked, alone=count == 1)) is not None:
                 found.append(Place(start, end, code))
                 index += count
@@ -109,7 +112,9 @@ def _code(name: str, *, marked: bool, alone: bool) -> str | None:
 
 
 def _after(text: str, found: list[Place], words: str) -> Place | None:
-    return next((each for each in found if re.search(rf"\b(?:{words})\s+$", text[: each.start], re.IGNORECASE)), None)
+    return next(
+        (each for each in found if re.search(rf"\b(?:{words})\s+$", text[max(0, each.start - NEAR) : each.start], re.IGNORECASE)), None
+    )
 
 
 def _joins(text: str, one: Place, other: Place) -> bool:

@@ -22,6 +22,10 @@ SMALL_HOURS = 5
 LATE = 20
 """and what is said from now on may well be meant for it."""
 
+MOST_PHRASES = 8
+LONGEST_PHRASE = 60
+"""Characters; and of so many phrases it is asked whether they are dates, since each takes a millisecond or more."""
+
 _ZONE = re.compile(r"\b(?:(UTC|GMT)\b(?:\s+time\b)?|([A-Z][A-Za-z]+(?:[ _][A-Z][a-z]+){0,2})\s+time\b|([A-Z][A-Za-z]+/[A-Z][A-Za-z_]+)\b)")
 _MONTH_FIRST = re.compile(
     r"US/|Pacific/Honolulu|America/(New_York|Chicago|Denver|Los_Angeles|Phoenix|Detroit|Boise|Anchorage|Juneau|Indiana/|Kentucky/)"
@@ -179,11 +183,11 @@ def _places() -> dict[str, str]:
 def _guess(text: str, now: datetime) -> Found | None:
     """What `dateparser` finds behind a preposition, or as the whole of a text, if it has a digit and a day."""
     starts = [0, *(found.end() for found in _PREPOSITION.finditer(text))]
-    for start in starts:
+    for start in starts[:MOST_PHRASES]:
         until = _UP_TO.search(text, start)
-        for end in {until.start() if until else len(text), len(text)}:
+        for end in (until.start() if until else len(text), len(text)):
             phrase = text[start:end].strip()
-            if any(char.isdigit() for char in phrase) and (at := _parsed(phrase, now)) is not None:
+            if len(phrase) <= LONGEST_PHRASE and any(char.isdigit() for char in phrase) and (at := _parsed(phrase, now)) is not None:
                 return Found(at, _PREPOSITION.sub("", text[:start]).strip() + text[end:], day=True)
     return None
 

@@ -6,6 +6,7 @@ import pytest
 
 from handlers.bindings.fares import RATES, SimulatedFares, find_fares
 from handlers.effects import Effects
+from switchboard.settings import Settings
 from workflows.errors import TerminalError
 from workflows.fares import Trip
 from workflows.fares import find_fares as declared
@@ -66,8 +67,9 @@ async def test_what_no_later_look_can_mend_fails_for_good(fares, trip, currency,
         await fares.cheapest(trip, currency)
 
 
-async def test_it_does_for_the_effect_that_is_declared():
+async def test_without_a_token_the_effect_that_is_declared_has_simulated_fares():
     trip = Trip("LHR", "JFK", datetime.now(UTC).date() + timedelta(days=30))
-    outcome = await Effects({"find_fares": find_fares}).perform(CallStep(declared, (trip, "EUR"), {}), "k")
+    async with find_fares(Settings()) as body:
+        outcome = await Effects({"find_fares": body}).perform(CallStep(declared, (trip, "EUR"), {}), "k")
     assert outcome.error is None
     assert "simulated" in declared.read(outcome.value).source

@@ -1,0 +1,254 @@
+"""Fares from Duffel: an offer request for one adult in economy, and the cheapest of the offers that come back.
+
+The protocol: https://duffel.com/docs/api/offer-requests; what goes wrong: https://duffel.com/docs/api/overview/errors and .../rate-limits.
+With a token that begins with `duffel_test_` the offers are those of sandboxes, which nobody sells. Duffel has no choice of currency: an
+airline quotes in its own, or in that of the account.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from pydantic import SecretStr
+
+from workflows.errors import TerminalError, TransientError
+from workflows.fares import Quote, Trip
+
+URL = "https://api.duffel.com"
+VERSION = "v2"
+"""Of the API; it is named in every request."""
+
+SUPPLIERS_SECONDS = 20.0
+"""How long Duffel waits for the airlines: its default, so that a slow one costs its own offers alone,"""
+
+WHOLE_SECONDS = 45.0
+"""and a request as a whole: less than the time-out of the effect, so that we know who was slow."""
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of an answer; busy routes have thousands of offers."""
+
+LATER_SECONDS = 3_600.0
+"""Longer than the budget of the effect: nothing is tried again at once, and the next look may well succeed."""
+
+NO_RETRY = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY})
+"""Duffel asks not to repeat these."""
+
+REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS})
+"""Statuses below 500 that may pass."""
+
+LONGEST_REASON = 300
+"""Characters of Duffel's own words that are passed on."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Hosts that no proxy of the environment could reach for us."""
+
+
+class Carrier(msgspec.Struct, frozen=True):
+    """An airline."""
+
+    name: str = ""
+    iata_code: str | None = None
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One flight of an offer."""
+
+    marketing_carrier: Carrier
+    marketing_carrier_flight_number: str | None = None
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """One way of a trip."""
+
+    segments: list[Segment] = []
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What an airline asks for the whole trip; the amount includes taxes."""
+
+    total_amount: Decimal
+    total_currency: str
+    owner: Carrier
+    slices: list[Slice] = []
+    live_mode: bool = True
+
+
+class Offers(msgspec.Struct, frozen=True):
+    """The part of an offer request that is looked at."""
+
+    offers: list[Offer]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A created offer request."""
+
+    data: Offers
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What Duffel says is wrong: `type` and `code` for programs, `title` and `message` for people."""
+
+    type: str = ""
+    code: str = ""
+    title: str = ""
+    message: str = ""
+
+
+class Problems(msgspec.Struct, frozen=True):
+    """The body of an error."""
+
+    errors: list[Problem] = []
+
+
+_answer = msgspec.json.Decoder(Answer, strict=False)
+_problems = msgspec.json.Decoder(Problems, strict=False)
+
+
+class DuffelFares:
+    """Asks Duffel; one client for all sessions, to be opened and closed.
+
+    When Duffel says that the limit is used up, nobody asks again before it is renewed. `clock` gives seconds since 1970.
+    """
+
+    def __init__(self, token: SecretStr, url: str | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._token = token
+        self._url = (url or URL).rstrip("/")
+        self._clock = clock
+        self._renewed = 0.0
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=WHOLE_SECONDS, connect=10.0),
+            headers={"Accept": "application/json", "Duffel-Version": VERSION, "Authorization": f"Bearer {self._token.get_secret_value()}"},
+            trust_env=urlsplit(self._url).hostname not in LOOPBACK,
+        )
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def cheapest(self, trip: Trip, currency: str) -> Quote | None:
+        """See `workflows.fares.find_fares`."""
+        if trip.departure < datetime.fromtimestamp(self._clock(), UTC).date():
+            return None
+        offers = await self._ask(trip)
+        if not offers:
+            return None
+        fitting = [offer for offer in offers if offer.total_currency == currency and offer.total_amount.is_finite()]
+        if not fitting:
+            others = ", ".join(sorted({offer.total_currency for offer in offers}))
+            raise TerminalError(
+                f"there are no fares in {currency} from {trip.origin} to {trip.destination} at Duffel; there are in {others}"
+            )
+        best = min(fitting, key=lambda offer: offer.total_amount)
+        return Quote(best.total_amount, currency, "Duffel" if best.live_mode else "Duffel's test mode, not for sale", _flight(best))
+
+    async def _ask(self, trip: Trip) -> list[Offer]:
+        if (wait := self._renewed - self._clock()) > 0:
+            raise TransientError("the limit of requests to Duffel is used up", wait)
+        assert self._session is not None
+        ways = [(trip.origin, trip.destination, trip.departure)]
+        if trip.return_ is not None:
+            ways.append((trip.destination, trip.origin, trip.return_))
+        slices = [{"origin": here, "destination": there, "departure_date": day.isoformat()} for here, there, day in ways]
+        wanted = {"data": {"slices": slices, "passengers": [{"type": "adult"}], "cabin_class": "economy"}}
+        query = {"return_offers": "true", "supplier_timeout": str(round(SUPPLIERS_SECONDS * 1000))}
+        try:
+            async with self._session.post(f"{self._url}/air/offer_requests", params=query, json=wanted, allow_redirects=False) as response:
+                body = await _read(response)
+                status, headers = response.status, response.headers
+        except TimeoutError:
+            raise TransientError("Duffel said nothing for too long") from None
+        except aiohttp.ClientError as error:
+            raise TransientError(f"Duffel cannot be reached, or the connection broke: {type(error).__name__}") from None
+        self._heed(headers)
+        if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
+            raise self._told(status, headers, body)
+        try:
+            return _answer.decode(body).data.offers
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise TransientError(f"Duffel sent what is no answer: {str(error)[:LONGEST_REASON]}") from None
+
+    def _heed(self, headers: Mapping[str, str]) -> None:
+        """Take down when we may ask again, if that was the last request of its time."""
+        if headers.get("ratelimit-remaining", "").strip() == "0" and (wait := until_reset(headers, self._clock())) is not None:
+            self._renewed = self._clock() + wait
+
+    def _told(self, status: int, headers: Mapping[str, str], body: bytes) -> TerminalError | TransientError:
+        """An error in words that may be recorded, and whether it may pass."""
+        try:
+            problem = next(iter(_problems.decode(body).errors), Problem())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            problem = Problem()
+        words = " ".join(f"{problem.title}: {problem.message}".split()).strip(": ").replace(self._token.get_secret_value(), "(hidden)")
+        text = f"Duffel answered with status {status}{f': {words[:LONGEST_REASON]}' if words else ''}".rstrip(".")
+        if request := headers.get("x-request-id"):
+            text += f" (request {request[:64]})"
+        match status:
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                return TransientError(text, until_reset(headers, self._clock()))
+            case _ if status in REFUSED:
+                return TerminalError(f"{text}. Check DUFFEL_ACCESS_TOKEN")
+            case _ if status in NO_RETRY:
+                return TransientError(text, LATER_SECONDS)
+            case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING or problem.type == "airline_error":
+                return TransientError(text)
+            case _:
+                return TerminalError(text)
+
+
+def until_reset(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until Duffel's limit is renewed, by its own clock if it tells the time; None if it does not say.
+
+    `ratelimit-reset` is a date, as in HTTP or in ISO 8601; `now` is in seconds since 1970.
+    """
+    reset = _moment(headers.get("ratelimit-reset"))
+    if reset is None:
+        return None
+    here = _moment(headers.get("date"))
+    return max(0.0, reset - (now if here is None else here))
+
+
+def _moment(text: str | None) -> float | None:
+    """A date of a header in seconds since 1970."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            at = read(text or "")
+        except (ValueError, OverflowError):
+            continue
+        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+    return None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Raises `TransientError` when it has no end."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > LARGEST:
+            raise TransientError(f"the answer of Duffel has more than {LARGEST // 1024 // 1024} MB")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _flight(offer: Offer) -> str:
+    """The carrier and the flights of an offer: "Duffel Airways ZZ123 and ZZ124"."""
+    flights = [
+        f"{segment.marketing_carrier.iata_code or ''}{segment.marketing_carrier_flight_number}"
+        for way in offer.slices
+        for segment in way.segments
+        if segment.marketing_carrier_flight_number
+    ]
+    return " ".join(filter(None, [offer.owner.name, " and ".join(flights)]))
