@@ -245,26 +245,31 @@ def replay(
     everything: Annotated[bool, typer.Option("--all", help="Replay every session in the store.")] = False,
     jobs: Annotated[int | None, typer.Option(help="How many processes work at once.", show_default="the cores", min=1)] = None,
     words: Annotated[bool, typer.Option("--fail-on-reworded", help="Exit with 1 also when something else would be said.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Take over into the files what would be said now.")] = False,
     json: Json = False,
     config: Config = None,
     data: Data = None,
 ) -> None:
     """Replay what is on record with the code in front of you.
 
-    Nothing is touched. Of one history you are told the first step that
-    differs, and what would be said differently; of several, how many fare
-    how, and an example of each difference.
+    Nothing is touched, but files that --accept. Of one history you are told
+    the first step that differs, and what would be said differently; of
+    several, how many fare how, and an example of each difference.
 
     Exit status: 0 when the code repeats what is on record, 1 when it does not.
     """
     from switchboard.replay_jobs import cores
-    from switchboard.replays import replay_all, replay_named
+    from switchboard.replays import accept_words, replay_all, replay_named
     from switchboard.settings import load
 
     if bool(what) == everything:
         raise typer.BadParameter("name sessions or files, or say --all for every session", param_hint="SESSION")
+    if accept and (not what or not all(Path(name).exists() for name in what)):
+        raise typer.BadParameter("name the files, or the folders of files, that take over what would be said now", param_hint="--accept")
     if what:
         repeated = _run(replay_named(what, lambda: load(config, data=data), jobs=jobs or cores(), words=words, as_json=json))
+        if accept:
+            accept_words(what)
     else:
         repeated = _run(replay_all(load(config, data=data), jobs=jobs or cores(), words=words, as_json=json))
     if not repeated:

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from switchboard import show
 from switchboard.replay import Replay
-from switchboard.tally import Reworded, Tally, Trouble
-from switchboard.verdicts import OUTCOMES, Rewording, reword
+from switchboard.tally import Tally
+from switchboard.verdicts import OUTCOMES, Outcome, Rewording, Verdict, reword
 
 _COLOURS: Final = {"same": "green", "reworded": "yellow", "diverged": "red", "failed": "red", "quarantined": "red"}
 _SIGNS: Final = {"-": "red", "+": "green"}
@@ -54,9 +54,11 @@ def tell_many(tally: Tally) -> None:
         console.print(table)
         console.print()
     for trouble in tally.sorted_troubles():
-        _tell_trouble(trouble)
+        example = trouble.example
+        _tell_kind(example.workflow, example.outcome, trouble.count, f"{example.name}{at(example.position)}", in_words(example))
     for reworded in tally.sorted_rewordings():
-        _tell_reworded(reworded)
+        words = reworded.example
+        _tell_kind(reworded.workflow, "reworded", reworded.count, f"{reworded.name}{at(words.position)}", other_words(words))
     if tally.more:
         console.print(f"{tally.more:,} more times something else is said, in other words yet.\n", style="yellow")
     found = "every step as on record"
@@ -67,6 +69,28 @@ def tell_many(tally: Tally) -> None:
     more = " `switchboard replay` with one of them tells more." if tally.differing or tally.reworded else ""
     style = "red" if tally.differing else "yellow" if tally.reworded else "green"
     console.print(f"{show.count(tally.histories, 'history', 'histories')} replayed: {found}.{more}", style=style)
+
+
+def at(position: int | None) -> str:
+    """Where in a history, if it is known."""
+    return f" at event {position}" if position is not None else ""
+
+
+def in_words(verdict: Verdict) -> Iterator[Text]:
+    """What is wrong with a history that differs, from both sides."""
+    if verdict.outcome == "diverged":
+        yield Text(f"  on record  {show.clean(verdict.recorded)}")
+        yield Text(f"  wanted     {show.clean(verdict.wanted)}")
+    else:
+        yield Text(f"  why        {show.clean(verdict.recorded)}")
+        if verdict.wanted:
+            yield Text(f"  where      {show.clean(verdict.wanted)}")
+
+
+def other_words(rewording: Rewording) -> Iterator[Text]:
+    """What would be said differently, between which steps, from both sides."""
+    yield Text(f"  where      {show.clean(rewording.place)}")
+    yield from difference(rewording)
 
 
 def difference(rewording: Rewording) -> Iterator[Text]:
@@ -83,30 +107,10 @@ def _lines(then: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     return (line for line in ndiff(then, now) if not line.startswith("?"))
 
 
-def _tell_trouble(trouble: Trouble) -> None:
-    console, example = show.console(), trouble.example
-    at = f" at event {example.position}" if example.position is not None else ""
-    console.print(
-        Text.assemble((show.clean(example.workflow), "bold"), " ", (example.outcome, "red"), f" {show.count(trouble.count, 'time')}")
-    )
-    console.print(f"  example    {show.clean(example.name)}{at}")
-    if example.outcome == "diverged":
-        console.print(f"  on record  {show.clean(example.recorded)}")
-        console.print(f"  wanted     {show.clean(example.wanted)}")
-    else:
-        console.print(f"  why        {show.clean(example.recorded)}")
-        if example.wanted:
-            console.print(f"  where      {show.clean(example.wanted)}")
-    console.print()
-
-
-def _tell_reworded(reworded: Reworded) -> None:
-    console, example = show.console(), reworded.example
-    console.print(
-        Text.assemble((show.clean(reworded.workflow), "bold"), " ", ("reworded", "yellow"), f" {show.count(reworded.count, 'time')}")
-    )
-    console.print(f"  example    {show.clean(reworded.name)} at event {example.position}")
-    console.print(f"  where      {show.clean(example.place)}")
-    for line in difference(example):
+def _tell_kind(workflow: str, outcome: Outcome, count: int, example: str, lines: Iterator[Text]) -> None:
+    console = show.console()
+    console.print(Text.assemble((show.clean(workflow), "bold"), " ", (outcome, _COLOURS[outcome]), f" {show.count(count, 'time')}"))
+    console.print(f"  example    {show.clean(example)}")
+    for line in lines:
         console.print(line)
     console.print()

@@ -1,4 +1,4 @@
-"""The command `replay`: recorded histories, from the store or from files, against the code in front of us. Nothing is touched."""
+"""The command `replay`: recorded histories, from the store or from files, against the code in front of us. The store is not touched."""
 
 import asyncio
 import sys
@@ -8,6 +8,7 @@ from typing import Final
 
 from handlers.history import History
 from switchboard import history_files, show
+from switchboard.accept import accept
 from switchboard.histories import find, load_whole, stored_histories
 from switchboard.history_files import Recorded
 from switchboard.progress import progress
@@ -52,6 +53,14 @@ async def replay_all(settings: Settings, *, jobs: int, words: bool, as_json: boo
         with progress("Replaying", len(sessions)) as step:
             tally = await tally_of(_loaded(history, sessions), len(sessions), jobs, step)
     return _sum_up(tally, words=words, as_json=as_json)
+
+
+def accept_words(names: Sequence[str]) -> None:
+    """Take what would be said now over into files, and into those of folders."""
+    files, _ = _told_apart(names)
+    registry = Registry()
+    taken = sum(accept(path, registry) for path in files)
+    sys.stderr.write(f"{show.count(taken, 'history', 'histories')} took over what would be said now.\n")
 
 
 async def _loaded(history: History, sessions: Sequence[str]) -> AsyncIterator[Source]:

@@ -57,7 +57,8 @@ def said(text: str, id_: str) -> Step:
 
 def price(run: Run) -> Step:
     """The outcome of the effect that the run wants."""
-    return Memo, ("2", "price_of", run.calls["2"].hash, msgspec.Raw(msgspec.msgpack.encode(3)))
+    (step,) = run.calls.values()
+    return Memo, (step.id, "price_of", step.hash, msgspec.Raw(msgspec.msgpack.encode(3)))
 
 
 PIN = pressed("4711", "a")

@@ -14,6 +14,7 @@ import redis
 from support.commands import FOREIGN, SWITCHBOARD, Shop, history_key
 from support.shop import BUG, FIRED, LONGER, PIN, SHOP, TEA, price
 
+from switchboard.history_files import read
 from switchboard.settings import ENVIRONMENT
 
 
@@ -211,6 +212,32 @@ def test_other_words_are_a_failure_where_they_are_asked_to_be(shop: Shop) -> Non
     shop.rewrite(SHOP.replace("Welcome.", "Good morning."))
     for words, code in (("--all",), 0), (("--all", "--fail-on-reworded"), 1), (("phone:CA1", "--fail-on-reworded"), 1):
         assert shop.run("replay", *words).returncode == code, words
+
+
+def test_other_words_can_be_taken_over_into_files(shop: Shop) -> None:
+    shop.record("phone:CA1", PIN, TEA, price)
+    shop.record("phone:CA2", PIN)
+    shop.run("sessions", "export", "--all")
+    before = {path.name: read(path)[0] for path in (shop.folder / "histories").iterdir()}
+    shop.rewrite(SHOP.replace("That is", "It costs"))
+    done = shop.run("replay", "histories", "--accept")
+    assert (done.returncode, done.stderr) == (0, "1 history took over what would be said now.\n")
+    assert '+ says "It costs 3."' in done.stdout
+    assert shop.run("replay", "histories").stdout.splitlines()[-1] == "2 histories replayed: every step as on record."
+    after = {path.name: read(path)[0] for path in (shop.folder / "histories").iterdir()}
+    assert after["phone=CA2.json"] == before["phone=CA2.json"]
+    assert after["phone=CA1.json"].elements == before["phone=CA1.json"].elements, "what is on record is never written again"
+    shop.rewrite(LONGER.replace("Welcome.", "Hello."))
+    assert shop.run("replay", "histories", "--accept").stderr == "0 histories took over what would be said now.\n"
+    assert after == {path.name: read(path)[0] for path in (shop.folder / "histories").iterdir()}, "a divergence is nothing to accept"
+
+
+def test_only_files_take_over_words(shop: Shop) -> None:
+    shop.record("phone:CA1", PIN)
+    for words in (("--all", "--accept"), ("phone:CA1", "--accept")):
+        done = shop.run("replay", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "name the files, or the folders of files" in done.stderr
 
 
 def test_any_number_of_processes_finds_the_same(shop: Shop, valkey: redis.Redis) -> None:
