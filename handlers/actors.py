@@ -60,6 +60,11 @@ class AsyncioActor(pykka.Actor):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait until it is done with the one before."""
+        return 0 if self._waiting is None else len(self._waiting)
+
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
         """Make an actor and give its reference. It is not registered: the registry is searched at each stop."""

@@ -18,7 +18,8 @@ class House:
     """What all handlers of a node share.
 
     `idle`: seconds without a word before a handler leaves memory. `ttl_ms`: how long a history is kept when it promises nothing
-    more. `messengers`: those of the channels that push, by the channels' names.
+    more. `most_live`: how many sessions are in memory when no more are let in from outside. `messengers`: those of the channels that
+    push, by the channels' names.
     """
 
     history: History
@@ -28,6 +29,7 @@ class House:
     alarms: Alarms
     idle: float = 30.0
     ttl_ms: int = 30 * 86_400_000
+    most_live: int = 100_000
     rng: Random = field(default_factory=Random)
     counters: Counters = field(default_factory=Counters)
     followers: Followers = field(default_factory=Followers)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from handlers.actors import AsyncioActor
-from handlers.errors import GoneError
+from handlers.errors import GoneError, HandlerError, OverloadError
 from handlers.handler import Handler, House
 from handlers.messages import Collect, Due, Evict, Gone, Idle, Inbound, Message, Quiet, Read, Resume, Status
 
@@ -25,7 +25,12 @@ ROUNDS = 8
 AT_ONCE = 100
 """How many sessions are looked at in one go, so that a crowd that leaves does not stall the loop."""
 
+MOST_WAITING = 1_000
+"""Messages that wait for one handler before no more are let in: only a store that is slow, and a caller who is not, come so far."""
+
 CLOSED = "the switchboard is closed; ask again"
+FULL = "there are as many sessions in memory as may be: raise live_sessions under [limits], or start another server"
+CROWDED = "too many inputs of this session wait for the store"
 
 
 class Slot(msgspec.Struct, gc=False):
@@ -56,14 +61,14 @@ class Board(AsyncioActor):
     def post(self, message: Message) -> None:
         """Deliver a message; the port that handlers know. It never raises: a switchboard that is closed says so to the reply-to."""
         if not self.deliver(message):
-            _turn_away(message, CLOSED)
+            _turn_away(message, GoneError(CLOSED))
 
     def on_receive(self, message: Any) -> None:
         """Forward, or take note of a handler that leaves."""
         try:
             self._route(message)
         except BaseException:
-            _turn_away(message, "the switchboard met an error; see the log, and ask again")
+            _turn_away(message, GoneError("the switchboard met an error; see the log, and ask again"))
             raise
 
     def _route(self, message: Any) -> None:
@@ -93,9 +98,15 @@ class Board(AsyncioActor):
     def _forward(self, session: str, message: Message) -> None:
         slot = self._slots.get(session)
         if slot is None or slot.handler.stopped:
+            if len(self._slots) >= self._house.most_live and _comes_from_outside(message):
+                _turn_away(message, OverloadError(FULL))
+                return
             self._incarnations += 1
             slot = self._slots[session] = Slot(Handler(session, self._incarnations, self._house), self._incarnations)
             self.wake_within(self._house.idle / ROUNDS)
+        elif slot.handler.waiting >= MOST_WAITING and _comes_from_outside(message):
+            _turn_away(message, OverloadError(CROWDED))
+            return
         slot.count += 1
         slot.handler.deliver(message)
 
@@ -131,11 +142,22 @@ class Board(AsyncioActor):
     def on_death(self, error: BaseException | None, left: list[Any]) -> None:  # noqa: ARG002 - whatever ended it, all are let go
         """Let everybody go."""
         for message in left:
-            _turn_away(message, CLOSED)
+            _turn_away(message, GoneError(CLOSED))
         self.evict_all()
 
 
-def _turn_away(message: Any, why: str) -> None:
+def _turn_away(message: Any, why: HandlerError) -> None:
     reply = getattr(message, "reply_to", None)
     if reply is not None and not reply.answered:
-        reply.fail(GoneError(why))
+        reply.fail(why)
+
+
+def _comes_from_outside(message: Message) -> bool:
+    """Whether somebody may be told to come again: what sessions owe each other, and what is resumed, makes room in the end."""
+    match message:
+        case Inbound(type=type_, opening=opening):
+            return type_ not in ("errand", "cancel") and (opening is None or opening.parent is None)
+        case Collect() | Read():
+            return True
+        case _:
+            return False

@@ -5,22 +5,37 @@ by the entry point group `switchboard.channels`: each names a class that takes a
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol, runtime_checkable
 
 import msgspec
 from aiohttp import web
 
 from handlers.deliveries import Messenger
+from handlers.errors import OverloadError, TooOftenError
 from handlers.house import House
 from handlers.messages import Collect, Inbound, Opening
 from handlers.reply import ReplyTo
 from switchboard.follow import Following
 from switchboard.guard import Limits
+from switchboard.rates import Rates
 from switchboard.settings import Line, Settings
 from workflows.turns import Answer
+
+logger = logging.getLogger(__name__)
+SHARE = 0.9
+"""The part of the connections that may wait for answers; the last ones are for those who are told to come later, and for machines."""
+
+QUIET_SECONDS = 60.0
+"""How long nothing more is logged about callers who are asked to come later."""
+
+SITE_BITS = 64
+"""The bits of an IPv6 address by which callers are told apart: whoever has a line has all addresses behind them (RFC 6177)."""
+
+MOST_ADDRESS = 64
 
 HURRIED_SECONDS = 0.5
 """How long an endpoint waits when the server is about to stop."""
@@ -43,33 +58,64 @@ class Exchange:
         self.leaving = asyncio.Event()
         self._house = house
         self._post = house.post
+        rate = settings.limits.per_caller
+        self._rates = None if rate is None else Rates(rate)
+        self._most = max(1, int(limits.max_connections * SHARE))
         self._waiting: set[ReplyTo[Answer]] = set()
         self._patience = math.inf
+        self._quiet_until = 0.0
 
     def public_url(self, request: web.Request) -> str:
         """The URL that the sender of a request used, with its target as it was sent.
 
         It is the configured public URL's, else what a trusted proxy says (the first of several values), else the request's own.
         """
-        server = self.settings.server
-        if server.public_url is not None:
-            return server.public_url.rstrip("/") + request.raw_path
+        public_url = self.settings.server.public_url
+        if public_url is not None:
+            return public_url.rstrip("/") + request.raw_path
         scheme, host = request.scheme, request.headers.get("Host", "")
-        if server.trusted_proxies and request.remote and any(ip_address(request.remote) in each for each in server.trusted_proxies):
+        if request.remote and self._trusts(request.remote):
             scheme = request.headers.get("X-Forwarded-Proto", scheme).partition(",")[0].strip()
             host = request.headers.get("X-Forwarded-Host", host).partition(",")[0].strip()
         return f"{scheme}://{host}{request.raw_path}"
+
+    def address(self, request: web.Request) -> str:
+        """Whose request this is: the last address that a trusted proxy does not call a trusted proxy's. Of IPv6, what one line has."""
+        address = request.remote or ""
+        for claimed in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+            if not self._trusts(address):
+                break
+            address = claimed.strip() or address
+        try:
+            whole = ip_address(address)
+        except ValueError:
+            return address[:MOST_ADDRESS]
+        return str(ip_network((whole, SITE_BITS), strict=False)) if isinstance(whole, IPv6Address) else str(whole)
+
+    def _trusts(self, address: str) -> bool:
+        proxies = self.settings.server.trusted_proxies
+        try:
+            return bool(proxies) and any(ip_address(address) in each for each in proxies)
+        except ValueError:
+            return False
 
     def line(self, channel: str, address: str) -> Line | None:
         """The line that people reach at an address: its own entry in `[lines]`, else the channel's `*`."""
         lines = self.settings.lines
         return lines.get(f"{channel}:{address}") or lines.get(f"{channel}:*")
 
-    async def send(self, inbound: Inbound, patience: float) -> Answer | None:
+    async def send(self, inbound: Inbound, patience: float, caller: str = "") -> Answer | None:
         """Bring an input to its session and wait for the answer, at most `patience` seconds; None: it takes longer, collect it.
 
         Raises `HandlerError` when it cannot be told whether the input is on record: the channel must ask its caller to send it again.
+        Raises `OverloadError` when there is too much to do: it is not on record, and the channel asks its caller to try again later; for
+        a named caller also when those are too many (`TooOftenError`).
         """
+        if caller and self._rates is not None and (seconds := self._rates.wait(caller, (inbound.session, inbound.id))):
+            self.counters["too_often"] += 1
+            raise TooOftenError(seconds)
+        if len(self._waiting) >= self._most:
+            raise self._overload()
         reply: ReplyTo[Answer] = ReplyTo()
         self._waiting.add(reply)
         try:
@@ -96,6 +142,16 @@ class Exchange:
             return None
         finally:
             self._waiting.discard(reply)
+
+    def _overload(self) -> OverloadError:
+        """What there is too much of; the log is told now and then, for whoever causes it shall not write the log as well."""
+        self.counters["shed"] += 1
+        error = OverloadError(f"{self._most} inputs wait for their answers: raise max_connections under [server], or start another server")
+        now = asyncio.get_running_loop().time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET_SECONDS
+            logger.warning("callers are asked to come later, so far %d: %s", self.counters["shed"], error)
+        return error
 
     def hurry(self) -> None:
         """Let nobody wait any longer for what takes its time: they are answered as if their own time was over. For drains."""

@@ -4,6 +4,7 @@ import difflib
 import re
 import zoneinfo
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import Annotated, Final
@@ -16,6 +17,7 @@ from handlers.redis_address import Address
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_DAYS: Final = 36_500
+_MOST: Final = 1_000_000
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -35,6 +37,32 @@ def _duration(value: object) -> timedelta:
     if not 0 < seconds <= _LONGEST_DAYS * _UNITS["d"]:
         raise ValueError(f'{value!r} is no duration: write a number of seconds, or "30s", "5m", "12h", "30d"')
     return timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in so many seconds; all of them may come at once."""
+
+    count: int
+    seconds: float
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _rate(value: object) -> object:
+    """Read `"20/1m"`: twenty in a minute."""
+    if isinstance(value, Rate):
+        return value
+    count, _, duration = value.partition("/") if isinstance(value, str) else ("", "", "")
+    try:
+        seconds = _duration(duration).total_seconds()
+    except ValueError:
+        seconds = 0
+    if not (count.strip().isdecimal() and 0 < int(count) <= _MOST and seconds):
+        raise ValueError(f'{value!r} is no rate: write how many in which time, such as "20/1m" or "1000/1d"')
+    return Rate(int(count), seconds, f"{int(count)}/{duration.strip()}")
 
 
 def _language(value: str) -> str:
@@ -105,6 +133,7 @@ def _store_url(value: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1)]
+PerTime = Annotated[Rate, BeforeValidator(_rate)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Language = Annotated[str, AfterValidator(_language)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

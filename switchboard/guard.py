@@ -43,6 +43,9 @@ SETTLE_SECONDS = 0.2
 LOOK_SECONDS = 0.02
 """How often a server that leaves looks whether anybody is still there."""
 
+MOST_WAITING = 1_024
+"""Connections that the kernel keeps for a listening socket until they are taken in."""
+
 SPARE_FILES = 512
 """Descriptors for the rest: the store, the effects' own connections, the listening sockets."""
 
@@ -165,8 +168,7 @@ class GuardedRunner(web.AppRunner):
         for listener in listening:
             listener.setblocking(False)
             with listener, contextlib.suppress(OSError):  # nobody waits any more
-                while True:
-                    waiting.append(listener.accept()[0])
+                waiting.extend(listener.accept()[0] for _ in range(MOST_WAITING))
         for each in waiting:
             await asyncio.get_running_loop().connect_accepted_socket(server, each)
 
@@ -241,6 +243,7 @@ class _Server(web.Server):
         self.limits = limits
         self.counters = counters
         self.leaving = False
+        self._many = limits.max_connections - limits.max_connections // 10
         self._handle = plain.request_handler
         self._endpoints = endpoints
 
@@ -267,6 +270,10 @@ class _Server(web.Server):
 
     def full(self) -> bool:
         return len(self._connections) >= self.limits.max_connections
+
+    def ends_connections(self) -> bool:
+        """Whether an answer ends its connection: we take leave, or so many are connected that there is no room for those who are silent."""
+        return self.leaving or len(self._connections) > self._many
 
 
 class _Connection(web.RequestHandler):
@@ -349,7 +356,7 @@ class _Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Write a whole response in one piece; aiohttp's own way, which is for all others, takes three times as long."""
         transport = self.transport
-        if self._guard.leaving:
+        if self._guard.ends_connections():
             resp.force_close()
         if (
             type(resp) is not web.Response

@@ -64,6 +64,7 @@ class Server:
             alarms,
             settings.sessions.idle.total_seconds(),
             round(settings.store.ttl.total_seconds() * 1000),
+            most_live=settings.limits.live_sessions,
             counters=self.counters,
         )
         self.board = Board(self.house)

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from switchboard.errors import SettingsError
-from switchboard.fields import ApiUrl, Duration, Language, LineAddress, Origin, PublicUrl, StoreUrl, Text, TimeZone, meant
+from switchboard.fields import ApiUrl, Duration, Language, LineAddress, Origin, PerTime, PublicUrl, StoreUrl, Text, TimeZone, meant
 from switchboard.secrets import Development, development
 from workflows.errors import ArgumentsError, WorkflowError
 from workflows.registry import Registry
@@ -135,6 +135,16 @@ class ServerSettings(_Table):
     idle_timeout: Duration = timedelta(seconds=75)
 
 
+class LimitSettings(_Table):
+    """`live_sessions`: how many may be in memory before no more are let in, each for some kilobytes.
+
+    `per_caller`: how many inputs of one caller are taken in which time; by default any number.
+    """
+
+    live_sessions: int = Field(default=100_000, ge=1)
+    per_caller: PerTime | None = None
+
+
 class StoreSettings(_Table):
     """Where histories are kept.
 
@@ -190,6 +200,7 @@ class Settings(_Table):
         default={"alexa:*": "bedtime", "phone:*": "santa", "slack:*": "assistant", "web:*": "assistant"}, validate_default=True
     )
     server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
     store: StoreSettings = StoreSettings()
     sessions: SessionSettings = SessionSettings()
     web: WebSettings = WebSettings()
@@ -242,6 +253,7 @@ class Settings(_Table):
 
 _TABLES: Final[dict[str, type[_Table]]] = {
     "server": ServerSettings,
+    "limits": LimitSettings,
     "store": StoreSettings,
     "sessions": SessionSettings,
     "web": WebSettings,

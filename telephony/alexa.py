@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from handlers.errors import HandlerError, UnstorableError
+from handlers.errors import HandlerError, OverloadError, TooOftenError, UnstorableError
 from switchboard.channel import Exchange
 from switchboard.guard import read_body
 from telephony import alexa_wire as wire
@@ -29,6 +29,8 @@ QUIET_SECONDS = 60.0
 JSON = {"Content-Type": "application/json;charset=UTF-8"}
 
 NOT_IN_SERVICE = "This skill is not in service."
+TOO_OFTEN = "That was a lot at once. Please wait a little, and say that again."
+BUSY = "Sorry, I am very busy just now. Please say that again in a moment."
 
 
 class Alexa:
@@ -114,7 +116,11 @@ class Alexa:
                     TOKENS.keep(session, api)
                 if envelope.locale not in (None, line.locale):
                     line = line.model_copy(update={"locale": envelope.locale})
-                return await self._turns.answer(Call(session, envelope.id, line, envelope, api, until))
+                try:
+                    return await self._turns.answer(Call(session, envelope.id, line, envelope, api, until))
+                except OverloadError as error:
+                    words = said(TOO_OFTEN if isinstance(error, TooOftenError) else BUSY)
+                    return wire.response(ssml=words, reprompt=words, ends=False)
             case "SessionEndedRequest":
                 await self._turns.leave(self._session(envelope), envelope, request.reason or "", until)
                 if request.error is not None:

@@ -184,7 +184,7 @@ class Turns:
 
     async def _take(self, call: Call, inbound: Inbound, rest: Rest | None) -> bytes:
         """Answer an input: with what is said upon it, after what was owed; with how far that has come when Alexa would wait no longer."""
-        answer = await self._exchange.send(inbound, call.patience)
+        answer = await self._exchange.send(inbound, call.patience, call.session)
         unheard = answer is not None and answer.state in ("kept", "handled")
         if answer is None or rest is not None:
             since = await self._since(call, rest)

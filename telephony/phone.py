@@ -13,7 +13,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from handlers.errors import HandlerError
+from handlers.errors import HandlerError, OverloadError, TooOftenError
 from handlers.messages import Inbound
 from switchboard.channel import Exchange, opening
 from switchboard.guard import read_body
@@ -40,10 +40,15 @@ MOMENTS = 20
 QUIET_SECONDS = 60.0
 """How long nothing more is logged about forged requests: a stranger shall not write the log."""
 
+UNLIMITED = frozenset({"left", "recorded", "transferred", "silence"})
+"""What is taken however often a caller has spoken: nobody could do it once more, or nobody did anything."""
+
 OVER = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """The statuses that end a call (TV11); the others are news of its beginning."""
 
 ONE_MOMENT = "One moment, please."
+TOO_OFTEN = "That was very quick. Please wait a moment."
+BUSY = "Sorry, we are very busy just now. One moment, please."
 NOT_IN_SERVICE = "This number is not in service. Goodbye."
 LOST = "Sorry, this call cannot be continued. Please call again."
 TOO_LONG = "Sorry, this takes longer than it should. Please call again later."
@@ -89,6 +94,9 @@ class Phone:
                 answer = await self._poll(session, turn, _number(query["offset"]) or 0)
             else:
                 answer = await self._take(session, turn, fields, line)
+        except OverloadError as error:
+            words = TOO_OFTEN if isinstance(error, TooOftenError) else BUSY
+            return self._one_moment(turn, _number(query.get("again")) or 0, words)
         except HandlerError as error:
             logger.warning("%s: %s", session, error)
             return self._one_moment(turn, _number(query.get("again")) or 0)
@@ -114,7 +122,8 @@ class Phone:
         try:
             await self._exchange.send(inbound, PATIENCE)
         except HandlerError as error:
-            logger.warning("%s: %s", inbound.session, error)
+            if not isinstance(error, OverloadError):
+                logger.warning("%s: %s", inbound.session, error)
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"}) from None
 
     # -- turns -----------------------------------------------------------------------------------------------------------------------------
@@ -126,7 +135,7 @@ class Phone:
         else:
             type_, payload = _heard(fields)
             inbound = Inbound(session, "left" if type_ == "left" else str(turn), type_, payload)
-        answer = await self._exchange.send(inbound, PATIENCE)
+        answer = await self._exchange.send(inbound, PATIENCE, "" if inbound.type in UNLIMITED else _caller(session, fields))
         if answer is None:
             answer = await self._exchange.collect(session, inbound.id, 0)
         assert answer is not None, "what is not waited for is answered at once"
@@ -147,11 +156,11 @@ class Phone:
         assert answer is not None, "what is not waited for is answered at once"
         return answer
 
-    def _one_moment(self, turn: int | None, times: int) -> web.Response:
+    def _one_moment(self, turn: int | None, times: int, words: str = ONE_MOMENT) -> web.Response:
         if times >= MOMENTS:
             return _xml(twiml.say(TOO_LONG), twiml.hangup())
         target = f"voice?again={times + 1}" if turn is None else f"voice?turn={turn}&again={times + 1}"
-        return _xml(twiml.say(ONE_MOMENT), twiml.pause(3), twiml.redirect(target))
+        return _xml(twiml.say(words), twiml.pause(3), twiml.redirect(target))
 
     # -- TwiML -----------------------------------------------------------------------------------------------------------------------------
 
@@ -211,6 +220,12 @@ class Phone:
                 "PUBLIC_URL as Twilio has them. So far %d were refused; nothing more is said of them for %d seconds.",
                 url, self._exchange.counters["forged"], QUIET_SECONDS,
             )  # fmt: skip
+
+
+def _caller(session: str, fields: Fields) -> str:
+    """Whose calls are counted together: a number's; a call's own where there is none (TV9)."""
+    number = fields.get("From", "")
+    return f"phone:{number}" if number.lstrip("+").isdecimal() else session
 
 
 def _only(values: Sequence[str]) -> str | None:

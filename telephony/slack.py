@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from handlers.errors import HandlerError, UnstorableError
+from handlers.errors import HandlerError, OverloadError, UnstorableError
 from switchboard.channel import Exchange
 from switchboard.guard import read_body
 from telephony import form
@@ -112,8 +112,9 @@ class Slack:
             except UnstorableError as error:
                 return web.Response(status=HTTPStatus.BAD_REQUEST, text=f"{error}\n", headers=NO_RETRY)
             except (HandlerError, SlackError) as error:
-                logger.warning("Slack is asked to send it again: %s", error)
-                return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="Send it again.\n")
+                if not isinstance(error, OverloadError):
+                    logger.warning("Slack is asked to send it again: %s", error)
+                return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="Send it again.\n", headers={"Retry-After": "2"})
 
         return checked
 

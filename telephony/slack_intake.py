@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from handlers.errors import HandlerError, ReusedKeyError, StoreError
+from handlers.errors import HandlerError, ReusedKeyError, StoreError, TooOftenError
 from handlers.messages import Inbound, Opening
 from switchboard.channel import Exchange, opening
+from switchboard.fields import Rate
+from switchboard.rates import Rates
 from telephony import slack_blocks
 from telephony import slack_wire as wire
 from telephony.errors import RefusedError, SlackError
@@ -43,6 +45,10 @@ TRANSFERS = 5
 
 FACTS: dict[str, object] = {"pushes": True, "can_deliver": True}
 
+TOLD = Rate(1, 60.0, "1/1m")
+"""How often somebody is told that they are too quick."""
+
+TOO_OFTEN = "That was a lot at once, and I have not taken the last of it. Please wait a little, and send it again."
 IN_DIRECT_MESSAGES = "I answer in our direct messages."
 UNREACHABLE = "I cannot open our direct messages just now. Please write to me there."
 
@@ -71,6 +77,7 @@ class SlackIntake:
         self._api = api
         self._tasks: set[asyncio.Task[None]] = set()
         self._quiet_until: dict[str, float] = {}
+        self._told = Rates(TOLD)
         self.messenger = SlackMessenger(api, self._decline)
 
     def prepare(self) -> None:
@@ -102,7 +109,13 @@ class SlackIntake:
             said.session, said.id, *(("said", payload) if text else ("", {})), opening=begin if said.opens else None,
             fresh=said.ts == said.thread, reopens=said.opens, stored_suffices=True,
         )  # fmt: skip
-        answer = await self._send(inbound)
+        try:
+            answer = await self._send(inbound, said.user)
+        except TooOftenError:
+            if not said.opens:  # it may be between other people: Slack shall send it again, which it does after a minute, and after five
+                raise
+            self._slow_down(said.channel, said.thread, said.user)
+            return
         if not said.opens and answer.state in ("ended", "failed"):  # there was a conversation here, so this is for us
             await self._send(msgspec.structs.replace(inbound, opening=begin, reopens=True))
 
@@ -119,7 +132,10 @@ class SlackIntake:
             stored_suffices=True, key=question, upon=press.place,
         )  # fmt: skip
         try:
-            taken = (await self._send(inbound)).state == "running"
+            taken = (await self._send(inbound, press.user)).state == "running"
+        except TooOftenError:
+            self._slow_down(press.channel, press.thread, press.user)
+            return
         except ReusedKeyError:  # another of its buttons was pressed before, and its message will say so soon
             return
         shown = slack_blocks.used(press) if taken else slack_blocks.passed(press)
@@ -143,12 +159,14 @@ class SlackIntake:
         begin = self._opening(channel, None, command.user_id)
         if begin is not None:
             payload = {"text": text, "user": command.user_id}
-            await self._send(
-                Inbound(
-                    wire.session_key(me.team, channel, None), f"{me.team}/{channel}/command/{command.trigger_id}",
-                    *(("said", payload) if text else ("", {})), opening=begin, reopens=True, stored_suffices=True,
-                )
+            inbound = Inbound(
+                wire.session_key(me.team, channel, None), f"{me.team}/{channel}/command/{command.trigger_id}",
+                *(("said", payload) if text else ("", {})), opening=begin, reopens=True, stored_suffices=True,
             )  # fmt: skip
+            try:
+                await self._send(inbound, command.user_id)
+            except TooOftenError:
+                return TOO_OFTEN
         return IN_DIRECT_MESSAGES
 
     def note(self, refusal: Refusal, *values: object) -> None:
@@ -170,8 +188,13 @@ class SlackIntake:
             return None
         return opening(line, "slack", channel, user, FACTS | {"channel": channel} | ({"thread": thread} if thread else {}))
 
-    async def _send(self, inbound: Inbound) -> Answer:
-        answer = await self._exchange.send(inbound, STORE_SECONDS)
+    def _slow_down(self, channel: str, thread: str | None, user: str) -> None:
+        """Tell somebody, but not every time, that what they did was not taken: Slack is told that all is well, or it would turn us off."""
+        if not self._told.wait(user, object()):
+            self._run(self.messenger.whisper(channel, thread, user, TOO_OFTEN))
+
+    async def _send(self, inbound: Inbound, user: str = "") -> Answer:
+        answer = await self._exchange.send(inbound, STORE_SECONDS, f"slack:{user}" if user else "")
         if answer is None:
             raise StoreError(f"{inbound.session}: nobody knows after {STORE_SECONDS:g} s whether an input is on record")
         if answer.prompt is not None and isinstance(answer.prompt.listen, Transfer):

@@ -6,6 +6,7 @@ Idempotency-Key: however often it is sent, and to whatever replica, it is one tu
 """
 
 import logging
+import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from aiohttp import web
 
-from handlers.errors import BusyError, HandlerError, ReusedKeyError, UnstorableError
+from handlers.errors import BusyError, HandlerError, OverloadError, ReusedKeyError, TooOftenError, UnstorableError
 from handlers.messages import Inbound
 from switchboard.channel import Exchange, opening
 from switchboard.guard import read_body
@@ -121,7 +122,7 @@ class Web:
     async def _take(self, request: web.Request, inbound: Inbound) -> Answer:
         """The answer to an input, or how far it has come when the client would wait no longer."""
         patience = wire.wait_of(",".join(request.headers.getall("Prefer", [])), PATIENCE)
-        answer = await self._send(inbound, patience)
+        answer = await self._send(inbound, patience, f"web:{self._exchange.address(request)}")
         for _ in range(TRANSFERS):  # there is nobody to hand over to: the workflow shall hear that, not wait for ever
             if answer.state == "running" or answer.prompt is None or not isinstance(answer.prompt.listen, Transfer):
                 break
@@ -130,9 +131,9 @@ class Web:
             answer = msgspec.structs.replace(rest, said=answer.said + rest.said)
         return answer
 
-    async def _send(self, inbound: Inbound, patience: float) -> Answer:
+    async def _send(self, inbound: Inbound, patience: float, caller: str = "") -> Answer:
         exchange = self._exchange
-        answer = await exchange.send(inbound, patience)
+        answer = await exchange.send(inbound, patience, caller)
         if answer is None:
             begun = await exchange.collect(inbound.session, inbound.id, 0)
             if begun is None or begun.turn < 0:  # it is not on record: it is refused, as it will be again, and at once
@@ -185,6 +186,12 @@ class Web:
                 return _refusal(HTTPStatus.CONFLICT, why, headers | {"Retry-After": "1"})
             except UnstorableError:
                 return _refusal(HTTPStatus.BAD_REQUEST, "The text cannot be kept: send it as proper Unicode.", headers)
+            except TooOftenError as error:
+                why = "That was too much at once: send the very same again, with its key, after Retry-After."
+                return _refusal(HTTPStatus.TOO_MANY_REQUESTS, why, headers | {"Retry-After": str(math.ceil(error.seconds))})
+            except OverloadError:
+                why = "The server has too much to do just now: send the very same again, with its key."
+                return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, headers | {"Retry-After": "2"})
             except HandlerError as error:
                 logger.warning("%s of /web refused: %s", request.path.rpartition("/")[2], error)  # the id in the path is a capability
                 why = "The store does not answer: send the very same again, with its key."
