@@ -83,7 +83,7 @@ function show() {
   tasks.show(why === null ? now.tasks : []);
   composer.show(waiting || why !== null ? null : (session?.listening ?? null));
   composer.hidden = why !== null;
-  welcome.hidden = sent.length > 0;
+  welcome.hidden = sent.length > 0 || why !== null;
   examples.hidden = sent.length > 0 || why !== null || !examples.querySelector("button");
   newButton.hidden = why !== null;
   showTrouble(now.trouble, troubled && why === null);

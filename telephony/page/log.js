@@ -33,7 +33,7 @@ export class Log {
     const sent = entries.filter(([name]) => name.startsWith("sent "));
     const open = sent.some(([, fact]) => isOpen(fact));
     this.#typing.hidden = !open || waits || coming.length > 0;
-    this.#log.setAttribute("aria-live", caughtUp ? "polite" : "off"); // what was there before is not read out anew
+    if (caughtUp) setTimeout(() => this.#log.setAttribute("aria-live", "polite")); // what was there before is not read out anew
     if (grown && followed && sent.length > 0) toEnd("instant");
     else if (grown && caughtUp) this.#down.hidden = isNearEnd();
   }

@@ -1,4 +1,4 @@
-"""A real Chromium for the tests of the pages; where there is none they are skipped, or fail if SWITCHBOARD_BROWSER says `required`."""
+"""A real Chromium for the tests of the pages; where there is none they are skipped, or fail if SWITCHBOARD_BROWSER names one."""
 
 import os
 
@@ -12,10 +12,9 @@ from support.visitor import Visitors, installed
 async def chromium():
     path = installed()
     if path is None:
-        why = "no Chromium is installed: apt-get install chromium, or name one by SWITCHBOARD_BROWSER=/path/to/it"
-        if os.environ.get("SWITCHBOARD_BROWSER"):
-            pytest.fail(why)
-        pytest.skip(why)
+        if named := os.environ.get("SWITCHBOARD_BROWSER"):
+            pytest.fail(f"SWITCHBOARD_BROWSER names {named}, which is no program: `sh .ci/browser` installs one and prints where it is")
+        pytest.skip("no Chromium is installed: apt-get install chromium, or name one by SWITCHBOARD_BROWSER=/path/to/it")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=["--disable-gpu"])
         yield browser

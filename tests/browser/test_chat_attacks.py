@@ -120,7 +120,10 @@ async def test_a_script_or_a_style_that_got_in_would_be_stopped_and_noticed(valk
     """So the tests above can fail."""
     async with web_house(valkey_url, "support.mockers:mocker") as (house, _), visitors.visit(house.url) as ada:
         attempts = (
-            ("require-trusted-types-for", "const it = document.createElement('script'); it.append('window.harm = 1'); document.body.append(it)"),
+            (
+                "require-trusted-types-for",
+                "const it = document.createElement('script'); it.append('window.harm = 1'); document.body.append(it)",
+            ),
             ("style-src-elem", "document.body.append(Object.assign(document.createElement('style'), { textContent: '* { color: red }' }))"),
             ("style-src-attr", "document.body.setAttribute('style', 'color: red')"),
             ("img-src", "document.body.append(Object.assign(new Image(), { src: 'https://evil.example/pixel.png' }))"),

@@ -34,8 +34,8 @@ expect.set_options(timeout=PATIENCE_MS)
 
 def installed() -> str | None:
     """The browser of this machine: the one that SWITCHBOARD_BROWSER names, else a Chromium on the path; None if there is none."""
-    named = os.environ.get("SWITCHBOARD_BROWSER", "")
-    return shutil.which(named) if named not in ("", "required") else next(filter(None, map(shutil.which, NAMES)), None)
+    named = os.environ.get("SWITCHBOARD_BROWSER")
+    return shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @dataclass

@@ -1,0 +1,100 @@
+// The line to the server: a call's socket, and another one when that breaks. A call is lost with nothing but its hanging up.
+
+const ADDRESS = new URL("../phone/call", import.meta.url.replace(/^http/, "ws"));
+const DOOR = new URL("../phone", import.meta.url);
+
+const FIRST_PAUSE = 300;
+const LONGEST_PAUSE = 5_000;
+
+/** One call. `tell(event)` hears what happens: the server's events, `lost` and `back` of the line itself, and `refused`. */
+export class Line {
+  #tell;
+  #to;
+  #caller;
+  #sid = null;
+  #turn = null; // the last one that was seen
+  #deed = null; // what was done last, until it is answered: {turn, message}
+  #over = false;
+  #tries = 0;
+  #socket = null;
+
+  constructor(to, caller, tell) {
+    this.#tell = tell;
+    this.#to = to;
+    this.#caller = caller;
+    addEventListener("online", () => this.#again?.());
+    this.#open();
+  }
+
+  /** Do something: press, say, wait. */
+  do(message) {
+    this.#deed = { turn: this.#turn, message };
+    this.#send(message);
+  }
+
+  hangUp() {
+    this.do({ do: "hang up" });
+  }
+
+  #again = null;
+
+  #open() {
+    this.#again = null;
+    const socket = (this.#socket = new WebSocket(ADDRESS));
+    socket.addEventListener("open", () => {
+      const parties = { to: this.#to, caller: this.#caller };
+      this.#send(this.#sid === null ? { do: "call", ...parties } : { do: "go on", ...parties, sid: this.#sid, turn: this.#turn });
+      if (this.#deed?.message.do === "hang up") this.#send(this.#deed.message);
+    });
+    socket.addEventListener("message", ({ data }) => this.#hear(JSON.parse(data)));
+    socket.addEventListener("close", ({ code, reason }) => this.#closed(code, reason));
+  }
+
+  #hear(event) {
+    if (event.event === "calling") this.#sid = event.sid;
+    if (this.#tries > 0 && event.event === "webhook") {
+      this.#tries = 0;
+      this.#tell({ event: "back" });
+    }
+    if (event.event === "asked" || event.event === "recording") {
+      const deed = this.#deed;
+      this.#deed = null;
+      this.#turn = event.turn ?? this.#turn;
+      this.#tell(event);
+      if (deed !== null && deed.turn === event.turn) this.do(deed.message); // asked anew: it was not heard when the line broke
+      return;
+    }
+    if (event.event === "hungup") this.#over = true;
+    this.#tell(event);
+  }
+
+  async #closed(code, reason) {
+    if (this.#over) return;
+    if (code === 1008) {
+      this.#refuse(`The server does not take this: ${reason}.`);
+      return;
+    }
+    this.#tries += 1;
+    if (this.#tries === 1) this.#tell({ event: "lost" });
+    const answer = await fetch(DOOR, { method: "HEAD", cache: "no-store" }).catch(() => null);
+    if (answer?.status === 403) {
+      this.#refuse("The server does not let this page in any more: load it again.");
+      return;
+    }
+    const pause = Math.min(FIRST_PAUSE * 1.7 ** (this.#tries - 1), LONGEST_PAUSE);
+    const timer = setTimeout(() => this.#again?.(), pause);
+    this.#again = () => {
+      clearTimeout(timer);
+      this.#open();
+    };
+  }
+
+  #refuse(why) {
+    this.#over = true;
+    this.#tell({ event: "refused", why });
+  }
+
+  #send(message) {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+}
