@@ -23,8 +23,8 @@ from handlers.redis_wire import Replication
 from handlers.resp import Refusal, pack
 
 SLOTS: Final = 16_384
-REDIRECTS: Final = 8
-"""How often one call is sent elsewhere, or waits for slots that are being moved."""
+REDIRECTS: Final = 16
+"""How often one call is sent elsewhere; while its slot is moved, every second time it waits for `PAUSE`."""
 
 ASKED: Final = 5
 """Nodes that are asked together who has what."""
@@ -96,8 +96,9 @@ class ClusterLink:
                     self._look_again()
                 case "ASK":
                     link, asking = self._named(reply, link), True
-                case "TRYAGAIN":
+                case "TRYAGAIN":  # a script is, as long as one of its keys is not where the others are; one that does not exist counts
                     await asyncio.sleep(PAUSE)
+                    link = await self._owner(slot)
                 case "CLUSTERDOWN":  # or cut off from the others, who may have made somebody else a primary
                     self._look_again()
                     return reply
@@ -105,7 +106,7 @@ class ClusterLink:
                     if kind in _ELSEWHERE:
                         link.doubt(reply)
                     return reply
-        raise StoreError(self.told(f"slot {slot} is moved faster than it can be followed: it goes on by itself"))
+        raise StoreError(self.told(f"slot {slot} is being moved from one node to another: it goes on by itself when that is done"))
 
     def accept(self, reply: Any) -> Any:
         """Return a reply that is no refusal; a refusal is raised as a `StoreError`."""

@@ -14,6 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from support.store_calls import element, everything, opened
 from support.stores import InMemory, InRedis
 from support.valkey import Valkey
 
@@ -24,10 +25,6 @@ from handlers.redis_history import RedisHistory
 from handlers.store_clock import StoreClock
 
 S = "web:abc"
-
-
-def element(body: bytes = b"") -> bytes:
-    return b"\x01" + random.randbytes(8) + body
 
 
 @pytest.fixture
@@ -47,15 +44,6 @@ def server() -> Iterator[Valkey]:
         yield server
     finally:
         server.remove()
-
-
-async def opened(url: str) -> None:
-    """Open and close; whatever is wrong is raised."""
-    history = RedisHistory(url, "a.1")
-    try:
-        await history.open()
-    finally:
-        await history.close()
 
 
 # The scripts do what the twin does
@@ -257,23 +245,6 @@ def test_the_scripts_and_the_twin_agree_for_long(valkey: redis.Redis, valkey_url
 
 
 # What the scripts touch
-
-
-async def everything(history: RedisHistory) -> None:
-    """Each script, on each of its ways."""
-    events = tuple(element() for _ in range(3))
-    opening = Append(S, 0, b"", events[:1], release=False, keep_until=history.now() + 10**6, alarms_set=(Alarm(5, "1", history.now()),))
-    await history.append(opening)
-    await history.append(opening)
-    await history.append(Append(S, 5, b"", events[:1]))
-    await history.append(Append(S, 1, events[0][1:9], events[1:2], alarms_cleared=((5, "2"),)))
-    await history.append(Append(S, 2, events[1][1:9], release=False))
-    await history.renew(S)
-    await history.peek(partition_of(S), 10, 1_000)
-    await history.restart(Restart(S, 2, events[1][1:9], events[2:], 5, keep_old_until=history.now() + 10**6))
-    await history.clear_due(S, 5, "1")
-    await history.forget(S)
-    await history.clear_due(S, 5, "1")
 
 
 async def test_a_script_touches_only_keys_that_it_declares_and_that_share_a_slot(history: RedisHistory, valkey: redis.Redis) -> None:
