@@ -181,11 +181,11 @@ async def test_inputs_go_on_while_a_slot_moves_to_and_fro(history: RedisHistory,
     for _ in range(4):
         moving = Moving(formed, slot_of_session(session))
         for step in (moving.begin, moving.move, moving.end):
-            length = len(known)
             await asyncio.to_thread(step)
-            while len(known) < length + 3:
-                assert not talking.done()
-                await asyncio.sleep(0.005)
+        length = len(known)
+        while len(known) < length + 3:
+            assert not talking.done()
+            await asyncio.sleep(0.005)
     stop = True
     await talking
     assert await history.load(session) == known[:500]
