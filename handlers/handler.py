@@ -7,12 +7,13 @@ rules are those of `docs/format.md`: feed on trust, append, and only then show.
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from handlers.actors import AsyncioActor
 from handlers.due import DueEntries
+from handlers.errands import awaited
 from handlers.errors import GoneError, StoreError, UnstorableError
 from handlers.history import LEASE_MS
 from handlers.house import House
@@ -243,14 +244,14 @@ class Handler(AsyncioActor):
             await self._refresh()
         run = journal.run
         if run is None:
-            state: Literal["broken", "absent"] = "broken" if journal.broken else "absent"
-            read.reply_to.answer(News((), state, None, journal.length, journal.tail, 0))
+            read.reply_to.answer(News((), "broken" if journal.broken else "absent", None, journal.length, journal.tail, 0))
             return
         spoken = run.turns.since(read.after)
         if spoken is None:
             spoken = await journal.recall_since(read.after)
         position = run.opened.base + run.length - 1
-        read.reply_to.answer(News(tuple(spoken), "ended" if run.ended else "live", run.note, journal.length, journal.tail, position))
+        news = News(tuple(spoken), "ended" if run.ended else "live", run.note, journal.length, journal.tail, position, tuple(awaited(run)))
+        read.reply_to.answer(news)
 
     async def _tell_status(self, status: Status) -> None:
         await self._refresh()

@@ -10,6 +10,7 @@ import msgspec
 
 from handlers.effects import Outcome
 from handlers.reply import ReplyTo
+from workflows.events import CarriedErrand
 from workflows.turns import Answer, Spoken
 
 
@@ -76,7 +77,7 @@ class News(msgspec.Struct, frozen=True):
     """What a reader of a session has not seen yet, and how it stands.
 
     `note` is what the workflow last noted for task lists. `broken`: nobody can go on with it until its code is mended. `length` and `tail`
-    are the history's, `position` is that of its last event.
+    are the history's, `position` is that of its last event. `errands`: those that run.
     """
 
     spoken: tuple[Spoken, ...]
@@ -85,6 +86,7 @@ class News(msgspec.Struct, frozen=True):
     length: int
     tail: bytes
     position: int
+    errands: tuple[CarriedErrand, ...] = ()
 
 
 class Read(Message, frozen=True):

@@ -9,15 +9,15 @@ import logging
 import math
 from collections.abc import AsyncIterator, Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from aiohttp import web
 
 from handlers.deliveries import Messenger
-from handlers.errors import OverloadError, TooOftenError
+from handlers.errors import HandlerError, OverloadError, TooOftenError
 from handlers.house import House
-from handlers.messages import Collect, Inbound, Opening
+from handlers.messages import Collect, Inbound, Opening, Status
 from handlers.reply import ReplyTo
 from switchboard.follow import Following
 from switchboard.guard import Limits
@@ -158,6 +158,15 @@ class Exchange:
         self._patience = HURRIED_SECONDS
         for reply in self._waiting:
             reply.give_up()
+
+    async def status(self, session: str, patience: float) -> dict[str, Any]:
+        """How a session is doing and what it last noted, as in `workflows.ErrandStatus`; `unknown`: it was not told in time."""
+        reply: ReplyTo[dict[str, Any]] = ReplyTo()
+        self._post.post(Status(session, reply))
+        try:
+            return await reply.get(patience)
+        except (TimeoutError, HandlerError):
+            return {"state": "unknown", "note": None}
 
     def follow(self, session: str, after: tuple[int, int] | None) -> Following:
         """Read a session from an output on (its position and ordinal; None: from the beginning), until the returned context is left."""

@@ -26,6 +26,7 @@ from switchboard.settings import Line
 from telephony import web_wire as wire
 from telephony.errors import RefusedError
 from telephony.web_events import Events
+from telephony.web_tasks import tasks
 from workflows.listen import Transfer
 from workflows.turns import Answer
 
@@ -66,11 +67,12 @@ class Web:
         self._own = "" if public is None else urlsplit(public).netloc.lower()
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """Sessions, their messages, and their events."""
-        paths = ("/web/sessions", "/web/sessions/{id}/messages", "/web/sessions/{id}/events")
+        """Sessions, their messages, their events, and their tasks."""
+        paths = ("/web/sessions", "/web/sessions/{id}/messages", "/web/sessions/{id}/events", "/web/sessions/{id}/tasks")
         yield web.post(paths[0], self._checked(self._create))
         yield web.post(paths[1], self._checked(self._message))
         yield web.get(paths[2], self._checked(self._follow), allow_head=False)
+        yield web.get(paths[3], self._checked(self._tasks), allow_head=False)
         if self._origins:
             for path in paths:
                 yield web.options(path, self._checked(self._preflight))
@@ -109,6 +111,9 @@ class Web:
 
     async def _follow(self, request: web.Request, headers: Headers) -> web.StreamResponse:
         return await self._events.stream(request, f"web:{_id(request)}", headers)
+
+    async def _tasks(self, request: web.Request, headers: Headers) -> web.StreamResponse:
+        return _json(HTTPStatus.OK, {"tasks": await tasks(self._exchange, f"web:{_id(request)}")}, headers)
 
     async def _preflight(self, _: web.Request, headers: Headers) -> web.StreamResponse:
         return web.Response(

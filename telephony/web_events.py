@@ -72,7 +72,7 @@ async def _tell(response: web.StreamResponse, following: Following, news: News |
         over = following.closed
         if news is not None:
             events += [_said(each) for each in news.spoken]
-            noted = _encoded(news.note)
+            noted = encoded(news.note)
             if noted != tasks:
                 tasks = noted
                 events.append(_event("tasks", msgspec.Raw(noted)))
@@ -105,7 +105,7 @@ def _event(kind: str, data: Any, place: tuple[int, int] | None = None) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (id_, kind.encode(), msgspec.json.encode(data))
 
 
-def _encoded(note: Any) -> bytes:
+def encoded(note: Any) -> bytes:
     """What a workflow noted, if it can be told: keys of a history's map may be anything, those of JSON may not."""
     try:
         return msgspec.json.encode(note)

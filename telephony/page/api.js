@@ -31,6 +31,17 @@ export async function events(id, after, limited, signal) {
   return response.ok || response.status === 204 ? { status: response.status, stream: response.body } : told(response, signal);
 }
 
+/** How the tasks of a session are doing, by their names; empty when that cannot be told now. */
+export async function tasks(id, signal) {
+  try {
+    const { status, body } = await told(await reach(`${SESSIONS}/${id}/tasks`, { signal }, signal), signal);
+    return new Map(status === 200 ? body.tasks.map((task) => [task.name, task]) : []);
+  } catch (error) {
+    if (error instanceof Unreachable) return new Map();
+    throw error;
+  }
+}
+
 /** What is suggested to say on the line of this page. */
 export async function line(signal) {
   return told(await reach(new URL("line", import.meta.url), { signal }, signal), signal);

@@ -1,6 +1,6 @@
 // The chat page: puts together what is kept, what happens, and what is seen of it.
 
-import { insist, line } from "./api.js";
+import { insist, line, tasks as asked } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation, zone } from "./conversation.js";
 import { isOpen, Kept } from "./kept.js";
@@ -13,7 +13,8 @@ const kept = new Kept();
 const conversation = new Conversation(kept);
 const composer = new Composer(say);
 const log = new Log(kept, (text) => composer.edit(text));
-const tasks = new Tasks(say);
+const never = new AbortController().signal;
+const tasks = new Tasks(say, () => asked(kept.session.id, never));
 
 const welcome = document.getElementById("welcome");
 const examples = document.getElementById("examples");
@@ -140,7 +141,7 @@ function startNew() {
 // -- what one may say --------------------------------------------------------------------------------------------------------------------
 
 async function suggest() {
-  const { status, body } = await insist(() => line(new AbortController().signal), new AbortController().signal, () => {});
+  const { status, body } = await insist(() => line(never), never, () => {});
   if (status !== 200) refused = body?.error ?? `The server answers with ${status}.`;
   else {
     tasks.words = body;

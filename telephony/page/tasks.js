@@ -3,6 +3,11 @@
 import { plain } from "./words.js";
 
 const MOST = 100;
+
+/** Milliseconds between two questions to the tasks themselves, while somebody looks: each is woken by it. */
+const LOOK_EVERY = 60_000;
+const SETTLING = 1_500;
+
 const UNITS = [
   ["day", 86_400],
   ["hour", 3_600],
@@ -13,10 +18,17 @@ const UNITS = [
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 const moment = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
-/** Shows the tasks; `say(text)` speaks for the user. `words`: how a task is called off and asked after on this line, if it can be. */
+/**
+ * Shows the tasks; `say(text)` speaks for the user, `ask()` gives how each is doing, by its name.
+ *
+ * `words`: how a task is called off and asked after on this line, if it can be.
+ */
 export class Tasks {
   words = { cancel: null, status: null };
   #say;
+  #ask;
+  #doing = new Map();
+  #asked = 0;
   #shown = "";
   #tasks = [];
   #panel = document.getElementById("tasks");
@@ -26,8 +38,9 @@ export class Tasks {
   #beside = matchMedia("(min-width: 74rem)");
   #open = this.#beside.matches;
 
-  constructor(say) {
+  constructor(say, ask) {
     this.#say = say;
+    this.#ask = ask;
     this.#button.addEventListener("click", () => this.#turn(!this.#open));
     this.#panel.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
@@ -52,6 +65,7 @@ export class Tasks {
     this.#count.textContent = this.#tasks.length || "";
     const focused = this.#panel.contains(document.activeElement);
     this.#list.replaceChildren(...this.#tasks.map((task) => this.#row(task)));
+    this.#asked = Date.now() - LOOK_EVERY + SETTLING; // what has just begun has nothing to tell yet
     this.#turn(this.#open);
     if (focused) (this.#panel.hidden ? document.getElementById("words") : this.#list.querySelector("button") ?? this.#button).focus();
     this.#tick();
@@ -65,7 +79,7 @@ export class Tasks {
 
   #row(task) {
     const row = document.createElement("li");
-    row.append(line("about", task.about || task.name), line("state", ""));
+    row.append(line("about", task.about || task.name), line("state", ""), line("doing", ""));
     const acts = document.createElement("div");
     acts.className = "acts";
     if (this.words.status) acts.append(this.#act("How is it?", `How is ${task.name}?`, this.words.status, task.name));
@@ -90,11 +104,18 @@ export class Tasks {
 
   /** Time goes by. */
   #tick() {
+    if (this.#panel.hidden) return;
     this.#tasks.forEach((task, index) => {
-      const state = this.#list.children[index].querySelector(".state");
-      const text = stateOf(task);
-      if (state.textContent !== text) state.textContent = text;
+      const row = this.#list.children[index];
+      write(row.querySelector(".state"), stateOf(task));
+      write(row.querySelector(".doing"), doingOf(this.#doing.get(task.name)));
     });
+    if (Date.now() >= this.#asked + LOOK_EVERY) this.#look();
+  }
+
+  async #look() {
+    this.#asked = Date.now();
+    this.#doing = await this.#ask();
   }
 }
 
@@ -115,11 +136,26 @@ function stateOf({ kind, due }) {
   return [what, when].filter(Boolean).join(" · ");
 }
 
+/** What a task says of itself: a price that was seen and why looking failed, or any text. */
+function doingOf(task) {
+  const { state, note } = task ?? {};
+  if (state === "failed") return "It has failed";
+  if (typeof note === "string") return plain(note);
+  const told = [];
+  if (note?.quote) told.push(`Last price ${plain(note.quote.price)} ${plain(note.quote.currency)}, from ${plain(note.quote.source)}`);
+  if (note?.trouble) told.push(`Looking failed: ${plain(note.trouble)}`);
+  return told.join(". ");
+}
+
 function fromNow(due) {
   const seconds = Math.round((due - Date.now()) / 1000);
   if (seconds <= 0) return "due now";
   const [unit, length] = UNITS.find(([, each]) => seconds >= each);
   return relative.format(Math.floor(seconds / length), unit);
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 function line(kind, text) {

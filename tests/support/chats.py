@@ -91,6 +91,24 @@ async def runner(talk: Talk) -> None:
 
 
 @workflow
+async def watched(talk: Talk, what: str) -> None:
+    talk.note({"looked": what})
+    await talk.sleep(timedelta(days=1))
+
+
+@workflow
+async def watcher(talk: Talk) -> None:
+    """Starts an errand at each word, and calls them all off at the last."""
+    running = []
+    while (word := (await talk.next(Heard)).text) != "stop":
+        running.append(await talk.start(watched, word, name=word))
+    for each in running:
+        await talk.cancel(each)
+    talk.say("Stopped.")
+    await talk.next(Heard)
+
+
+@workflow
 async def asker(talk: Talk) -> None:
     """Asks for all that can be asked for."""
     await talk.ask("Which?", Choice({"t": "tea", "c": ["coffee", "java"]}))

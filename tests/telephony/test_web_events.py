@@ -252,6 +252,27 @@ async def test_an_errands_message_is_a_notice_and_the_task_list_follows(valkey_u
             assert [event.kind for event in await rest(stream)] == ["reply", "reply", "notice", "tasks", "ended"]
 
 
+async def test_tasks_tell_how_they_are_doing_when_they_are_asked(valkey_url, valkey):
+    async with web_house(valkey_url, "support.chats:watcher") as (house, web):
+        id_ = await begun(web)
+        assert (await web.request("GET", f"/web/sessions/{id_}/tasks")).json == {"tasks": []}
+        await web.say(id_, "the kettle")
+        await web.say(id_, "the door")
+        running = {"workflow": "support.chats:watched", "state": "running"}
+        tasks = [
+            running | {"name": "the kettle", "note": {"looked": "the kettle"}},
+            running | {"name": "the door", "note": {"looked": "the door"}},
+        ]
+        for _ in range(2):
+            told = await web.request("GET", f"/web/sessions/{id_}/tasks")
+            assert (told.status, told.json) == (200, {"tasks": tasks})
+            assert told.headers["Cache-Control"] == "no-store"
+            house.evict()
+        await web.say(id_, "stop")
+        assert (await web.request("GET", f"/web/sessions/{id_}/tasks")).json == {"tasks": []}
+        assert (await web.request("GET", f"/web/sessions/{'A' * 32}/tasks")).status == 404
+
+
 async def test_a_session_leaves_memory_under_its_open_streams_and_they_hear_what_comes(valkey_url, valkey):
     async with web_house(valkey_url, RUNNER, sessions={"idle": 0.1}) as (house, web):
         id_ = await begun(web)
