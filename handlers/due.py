@@ -72,6 +72,7 @@ class DueEntries:
                 return False
             self._house.counters["alarms"] += 1
             self._house.counters["lateness_ms"] += now - at
+            self._house.counters.lateness.note((now - at) / 1000)
             cleared |= step == here
         if here in run.alarms and run.restart is not None and run.unsent:
             return True  # it goes with this generation, whose last words may take a while

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from handlers.counters import Counters
 from handlers.pace import Pace
 from workflows.effects import Effect, Retry, idempotency_key
 from workflows.errors import TerminalError, TransientError
@@ -41,10 +42,16 @@ class Outcome(msgspec.Struct, frozen=True):
 class Effects:
     """Runs declared effects by their bodies, or by what is bound to their names."""
 
-    def __init__(self, bindings: Mapping[str, Callable[..., Awaitable[Any]]] | None = None, rng: Random | None = None) -> None:
+    def __init__(
+        self,
+        bindings: Mapping[str, Callable[..., Awaitable[Any]]] | None = None,
+        rng: Random | None = None,
+        counters: Counters | None = None,
+    ) -> None:
         self._bindings = dict(bindings or {})
         self._speakers: dict[str, bool] = {}  # whether a body takes `emit`: to look at its signature takes longer than to call it
         self._pace = Pace()
+        self._counters = Counters() if counters is None else counters
         self._rng = rng or Random()  # noqa: S311 - spreads retries, keeps no secret
 
     async def perform(self, step: CallStep, key: str, begin: Callable[[], Emit] = _unheard) -> Outcome:
@@ -64,9 +71,11 @@ class Effects:
                 value = await self._insist(effect, lambda: body(*step.args, **step.kwargs))
             # What the run gets is what is on record, in this first life as in all later ones: what does not fit fails here, not there.
             value, usage = charged(value)
+            self._counters.tokens.update(usage or {})
             raw = msgspec.Raw(_encode(value))
             effect.read(raw)
         except Exception as error:  # noqa: BLE001 - whatever an effect raises is its recorded failure
+            self._counters.failures[effect.name] += 1
             return _failed(error)
         return Outcome(raw, usage=usage)
 
@@ -92,6 +101,7 @@ class Effects:
         for attempt in count(1):
             try:
                 async with self._pace, asyncio.timeout(patience):
+                    self._counters.attempts[effect.name] += 1
                     return await call()
             except asyncio.CancelledError:
                 task = asyncio.current_task()

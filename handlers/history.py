@@ -142,6 +142,11 @@ class History(Protocol):
         """
         ...
 
+    @property
+    def latency(self) -> tuple[int, float]:
+        """How many scripts were called, and the seconds that all of them took."""
+        ...
+
     async def open(self) -> None:
         """Connect, check `sb:meta` (`FormatError` when it names another format or partition count) and learn the store's time."""
         ...

@@ -6,6 +6,7 @@ process when it has returned True. A run that was fed on trust and whose append 
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -106,7 +107,9 @@ class Journal(Record):
     async def load(self) -> None:
         """See `Record.load`."""
         self._house.counters["rehydrations"] += 1
+        begun = time.perf_counter()
         await super().load()
+        self._house.counters.rehydration.note(time.perf_counter() - begun)
         self._watched = self.run is not None and self._needs.watch(self.run)
         if self.broken:
             logger.error("%s is %s: %s", self.session, self.state, self.problem)

@@ -74,6 +74,8 @@ class RedisHistory:
     def __init__(self, url: str, boot: str, replication: Replication | None = None) -> None:
         self._boot = boot.encode()
         self._lease = b"%d" % LEASE_MS
+        self._calls = 0
+        self._waited_ms = 0.0
         self._scripts = scripts()
         link = self._link = link_to(url, Greeting(self._scripts), replication)
         self._clock = ClusterClock(link.name_of, link.names) if isinstance(link, ClusterLink) else StoreClock()
@@ -82,6 +84,11 @@ class RedisHistory:
     def round_trips(self) -> int:
         """How many writes went to the store so far."""
         return self._link.round_trips
+
+    @property
+    def latency(self) -> tuple[int, float]:
+        """See `History`."""
+        return self._calls, self._waited_ms / 1000
 
     def now(self) -> int:
         """See `History`."""
@@ -255,6 +262,8 @@ class RedisHistory:
                 reply = await self._link.call(pack(b"EVAL", script.text, count, *keys, *args), keys[0])
             self._link.accept(reply)
         self._clock.tell(reply[0], asked, keys[0])
+        self._calls += 1
+        self._waited_ms += self._clock.mark() - asked
         return reply
 
     async def _ask(self, name: bytes, key: bytes, *args: bytes) -> Any:

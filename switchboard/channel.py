@@ -153,6 +153,11 @@ class Exchange:
             logger.warning("callers are asked to come later, so far %d: %s", self.counters["shed"], error)
         return error
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for answers."""
+        return len(self._waiting)
+
     def hurry(self) -> None:
         """Let nobody wait any longer for what takes its time: they are answered as if their own time was over. For drains."""
         self._patience = HURRIED_SECONDS

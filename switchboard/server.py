@@ -23,6 +23,7 @@ from switchboard.channel import Channel, Exchange, Page, Pushing, Running
 from switchboard.drain import drain
 from switchboard.errors import ServerError
 from switchboard.guard import GuardedRunner, Limits
+from switchboard.metrics import Metrics
 from switchboard.plugins import Body, opened_bindings, opened_services, plugins
 from switchboard.settings import Settings
 from switchboard.store import opened_store
@@ -59,7 +60,7 @@ class Server:
         self.house = House(
             history,
             Registry(),
-            Effects(bindings),
+            Effects(bindings, counters=self.counters),
             posting,
             alarms,
             settings.sessions.idle.total_seconds(),
@@ -80,7 +81,9 @@ class Server:
         self.sweeper = Sweeper(self.house)
         self._closed = False
         self.app = web.Application(client_max_size=settings.server.max_body)
-        self.app.add_routes([web.get("/healthz", self._health), web.get("/readyz", self._readiness)])
+        self.metrics = Metrics(settings, self.house, self.board, self.exchange)
+        machines = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self.metrics.endpoint}
+        self.app.add_routes([web.get(path, endpoint) for path, endpoint in machines.items()])
         self.app.on_shutdown.append(self._end_streams)
         for channel in _channels(self.exchange):
             self.app.add_routes(channel.routes())
@@ -113,7 +116,9 @@ class Server:
 
     async def _running(self, _: web.Application) -> AsyncIterator[None]:
         """Begun last and ended first: handlers post by what the channels keep open."""
+        self.metrics.lag.start()
         yield
+        self.metrics.lag.stop()
         await self.close()
 
     async def drain(self, runner: GuardedRunner) -> None:

@@ -49,6 +49,7 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "OPENAI_BASE_URL": ("openai_base_url",),
     "OPENAI_MODEL": ("openai_model",),
     "DUFFEL_ACCESS_TOKEN": ("duffel_access_token",),
+    "METRICS_TOKEN": ("metrics_token",),
     "DUFFEL_API_URL": ("duffel_api_url",),
     "PHONE_PAGE_TOKEN": ("phone_page_token",),
 }
@@ -121,7 +122,7 @@ class ServerSettings(_Table):
     """Where the server listens, how the world reaches it, and what a connection may cost.
 
     `trusted_proxies`: the networks whose `X-Forwarded-*` headers are believed. `max_body` is in bytes. The time-outs are for the whole
-    header, the whole body, and the time between two requests of a connection.
+    header, the whole body, and the time between two requests of a connection. `open_metrics`: whoever reaches the server may read them.
     """
 
     host: Text = "127.0.0.1"
@@ -133,6 +134,7 @@ class ServerSettings(_Table):
     header_timeout: Duration = timedelta(seconds=10)
     body_timeout: Duration = timedelta(seconds=10)
     idle_timeout: Duration = timedelta(seconds=75)
+    open_metrics: bool = False
 
 
 class LimitSettings(_Table):
@@ -217,6 +219,7 @@ class Settings(_Table):
     openai_base_url: ApiUrl | None = Field(default=None, repr=False)
     openai_model: Text | None = None
     duffel_access_token: SecretStr | None = None
+    metrics_token: SecretStr | None = None
     phone_page_token: Annotated[SecretStr, Field(min_length=16)] | None = None
     duffel_api_url: ApiUrl | None = Field(default=None, repr=False)
 

@@ -10,7 +10,21 @@ import pytest
 from support.commands import Shop
 from support.shop import PIN
 
-HEAVY = {"aiohttp", "asyncio", "redis", "structlog", "twilio", "openai", "msgspec", "pykka", "uvloop", "rich", "handlers", "workflows"}
+HEAVY = {
+    "aiohttp",
+    "asyncio",
+    "redis",
+    "structlog",
+    "twilio",
+    "openai",
+    "msgspec",
+    "pykka",
+    "uvloop",
+    "prometheus_client",
+    "rich",
+    "handlers",
+    "workflows",
+}
 """What no help needs. Pydantic is not among them: typer itself takes it to read an option."""
 
 COMMANDS = [
