@@ -125,6 +125,15 @@ class Link:
         """Put a reason into a sentence that names the store."""
         return f"The store at {self.address.name}: {why}."
 
+    def broken(self, wire: Wire, error: Exception | None) -> str:
+        """Why a connection broke, and what to do about it; without an error, the other side has closed it."""
+        remedy = "see whether it runs"
+        if "CERTIFICATE_REQUIRED" in str(error):
+            remedy = "it wants a certificate of ours, and we have none: set its tls-auth-clients to no"
+        elif self._wire is not wire and not (self.address.tls or self.address.path):  # it has not let us in yet
+            remedy += ", and whether it wants TLS (rediss://)"
+        return f"the connection was lost ({error or 'closed by the other side'}): {remedy}"
+
     def lose(self, wire: Wire, why: str) -> str:
         """A connection ends; returns the reason as a sentence, for all who wait on it."""
         text = self.told(why)

@@ -28,6 +28,10 @@ class Owner(Protocol):
         """Put a reason into a sentence that names the server."""
         ...
 
+    def broken(self, wire: "Wire", error: Exception | None) -> str:
+        """Why the connection broke, and what to do about it; without an error, the other side has closed it."""
+        ...
+
     def lose(self, wire: "Wire", why: str) -> str:
         """The connection ends; gives the reason as a sentence, for all who wait on it."""
         ...
@@ -91,7 +95,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self.end(f"the connection was lost ({exc or 'closed by the other side'}): see whether it runs")
+        self.end(self._owner.broken(self, exc))
         self.gone.set()
 
     def end(self, why: str) -> None:

@@ -18,13 +18,15 @@ PATIENCE = 60.0
 class Node(Valkey):
     """One server of a cluster."""
 
-    def __init__(self, port: int, bus: int, *options: str, binary: Path | None = None) -> None:
+    def __init__(self, port: int, bus: int, *options: str, tls: bool = False, binary: Path | None = None) -> None:
         self.port, self.bus = port, bus
+        listen = ("--tls-port", str(port), "--tls-cluster", "yes", "--tls-replication", "yes") if tls else ("--port", str(port))
         super().__init__(
-            "--bind", "127.0.0.1", "--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus),
+            "--bind", "127.0.0.1", *listen, "--cluster-enabled", "yes", "--cluster-port", str(bus),
             "--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0", *options, binary=binary,
         )  # fmt: skip
         self.client = redis.Redis(unix_socket_path=str(self.path), socket_timeout=PATIENCE)
+        self.id = b""
 
     @property
     def runs(self) -> bool:
@@ -50,11 +52,11 @@ class Node(Valkey):
 class Cluster:
     """`node_timeout`: milliseconds until the others give up a node that is silent. `replicas`: how many each primary has."""
 
-    def __init__(self, *options: str, node_timeout: int = 1_000, replicas: int = 1, binary: Path | None = None) -> None:
+    def __init__(self, *options: str, node_timeout: int = 1_000, replicas: int = 1, tls: bool = False, binary: Path | None = None) -> None:
         ports = free_ports(2 * PRIMARIES * (1 + replicas))
         options = ("--cluster-node-timeout", str(node_timeout), "--cluster-replica-validity-factor", "0", *options)
         pairs = zip(ports[::2], ports[1::2], strict=True)
-        self.nodes = [Node(port, bus, *options, binary=binary) for port, bus in pairs]
+        self.nodes = [Node(port, bus, *options, tls=tls, binary=binary) for port, bus in pairs]
 
     @property
     def url(self) -> str:
@@ -63,8 +65,8 @@ class Cluster:
     def start(self) -> None:
         for node in self.nodes:
             node.start()
-        names = [node.cluster("MYID") for node in self.nodes]
         for i, node in enumerate(self.nodes):
+            node.id = node.cluster("MYID")
             node.cluster("SET-CONFIG-EPOCH", i + 1)
         for i, node in enumerate(self.nodes):
             for other in self.nodes[:i]:
@@ -74,7 +76,7 @@ class Cluster:
             self.nodes[i].cluster("ADDSLOTSRANGE", bounds[i], bounds[i + 1] - 1)
         wait_for(lambda: all(self._knows_all(node) for node in self.nodes), "the nodes did not meet")
         for i, node in enumerate(self.nodes[PRIMARIES:]):
-            node.cluster("REPLICATE", names[i % PRIMARIES])
+            node.cluster("REPLICATE", self.nodes[i % PRIMARIES].id)
         self.wait()
 
     def wait(self) -> None:
@@ -93,13 +95,13 @@ class Cluster:
 
     def primaries(self) -> list[Node]:
         """The nodes that serve at present, in the order of their slots."""
-        place = {node.port: node for node in self.nodes}
+        place = {node.id: node for node in self.nodes}
         alive = next(node for node in self.nodes if node.runs)
-        return [place[server[1]] for _, _, server, *_ in sorted(alive.client.execute_command("CLUSTER SLOTS"))]
+        return [place[server[2]] for _, _, server, *_ in sorted(alive.client.execute_command("CLUSTER SLOTS"))]
 
     def shares_of(self, primary: Node) -> list[tuple[int, int]]:
         """The first and the last slots of the ranges that a primary has."""
-        return [(first, last) for first, last, server, *_ in primary.client.execute_command("CLUSTER SLOTS") if server[1] == primary.port]
+        return [(first, last) for first, last, server, *_ in primary.client.execute_command("CLUSTER SLOTS") if server[2] == primary.id]
 
     def primary_of(self, slot: int) -> Node:
         return next(node for node in self.primaries() if any(first <= slot <= last for first, last in self.shares_of(node)))
@@ -143,9 +145,9 @@ def cluster(*options: str, **more: Any) -> Iterator[Cluster]:
         return
 
 
-def known_to(node: Node) -> set[int]:
-    """The ports of all primaries and replicas that a node would send others to."""
-    return {server[1] for _, _, *servers in node.client.execute_command("CLUSTER SLOTS") for server in servers}
+def known_to(node: Node) -> set[bytes]:
+    """The ids of all primaries and replicas that a node would send others to."""
+    return {server[2] for _, _, *servers in node.client.execute_command("CLUSTER SLOTS") for server in servers}
 
 
 def free_ports(count: int) -> Sequence[int]:
