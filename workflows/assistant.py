@@ -146,7 +146,11 @@ def can_deliver(talk: Talk) -> bool:
 
 
 def instruct(talk: Talk, now: datetime) -> str:
-    """What the model is to be and to know. The time is a part of it, to the second, for "in ten seconds"."""
+    """What the model is to be and to know. The time is a part of it, to the second, for "in ten seconds".
+
+    In the hour that comes twice when the clocks go back, the second one is told by its offset.
+    """
     ability = TASKS_INSTRUCTIONS if can_deliver(talk) else CHAT_INSTRUCTIONS
-    time = f"It is {WEEKDAYS[now.weekday()]}, {now:%Y-%m-%dT%H:%M:%S} in the user's time zone, {talk.opened.time_zone}."
+    clock = now.isoformat(timespec="seconds") if now.fold else f"{now:%Y-%m-%dT%H:%M:%S}"
+    time = f"It is {WEEKDAYS[now.weekday()]}, {clock} in the user's time zone, {talk.opened.time_zone}."
     return f"{INSTRUCTIONS} {ability}\n{time}"

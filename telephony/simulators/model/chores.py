@@ -26,7 +26,8 @@ _STATUS = re.compile(
     r"|how(?:'?s|\s+is|\s+are|\s+about|\s+does)\b"
     r"|(?:is\s+there\s+|are\s+there\s+|got\s+|have\s+you\s+)?any(?:thing)?\s+(?:news?|updates?|word|new)\b"
     r"|(?:check|show|view|see|display|update\s+me)\b|(?:tell\s+me|what)\s+about\b|where\s+(?:are\s+we|do\s+we\s+stand)\s+with\b|what\s+(?:did|does)\b(?=.*\bcost\b)|(?:an?\s+)?(?:update|news|info)\b"
-    r"|what(?:'?s|\s+is)\s+(?:up|new|happening|going\s+on)\s+with\b"
+    r"|(?:give|send|get)\s+me\s+(?:an?\s+)?(?:status|update|news)\b|has\b(?=.*\b(?:change|drop|fall|mov|come|found|fired))"
+    r"|what(?:'?s|\s+is)\s+the\s+(?:latest|word|state)\s+(?:on|of|about|with)\b|what(?:'?s|\s+is)\s+(?:up|new|happening|going\s+on)\s+with\b"
     r"|what(?:'?s|\s+is|\s+was)\s+the\s+(?:(?:last|latest|current|lowest|best|cheapest)\s+)?(?:price|fare|cost|news)\b"
     r"|when(?:'?s|\s+is|\s+are|\s+will|\s+does)\b|(?:is|are)\s+(?=.*\bstill\b)|how\s+(?:long|much\s+time)\b|(?:how\s+much\s+)?time\s+left\b"
     r"|how\s+much\s+(?:is|are|does)\b)(?P<name>.*)",
@@ -35,12 +36,13 @@ _STATUS = re.compile(
 _STATUS_LAST = re.compile(r"^(?P<name>[\w\s-]{1,60}?)\s+status$", re.IGNORECASE)
 _LIST = re.compile(
     r"\b(?:list|show|what|which|see|any)\b.*\b(?:tasks?|reminders?|watch(?:es|ing)?|running|planned|pending|scheduled|active|reminding|coming\s+up|my\s+list|going\s+on)\b"
+    r"|^what\s+(?:do|have)\s+(?:you|i|we)\s+(?:have|got)\b"
     r"|^(?:list|(?:list\s+|show\s+)?(?:me\s+)?(?:all\s+)?(?:of\s+)?(?:my\s+|the\s+)?"
     r"(?:tasks|reminders|watches|flights|list|status|alarms|everything))\W*$",
     re.IGNORECASE,
 )
 _IDLE = frozenset((
-    "a", "about", "active", "all", "alright", "an", "and", "any", "anymore", "are", "at", "be", "been", "best", "by", "cost",
+    "a", "about", "active", "all", "alright", "an", "and", "any", "anymore", "are", "at", "be", "been", "best", "by", "changed", "cost",
     "current", "did", "do", "doing", "does", "down", "either", "fare", "fares", "fine", "for", "from", "get", "getting", "going",
     "have", "how", "i", "i'm", "if", "in", "is", "it", "it's", "its", "last", "latest", "left", "let", "long", "longer", "looking",
     "look", "lowest", "me", "mine", "more", "much", "my", "named", "need", "new", "news", "no", "not", "now", "of", "off", "on",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 
-from telephony.simulators.model.numbers import ORDINAL, ordinal
+from telephony.simulators.model.numbers import AMOUNT, ORDINAL, amount, ordinal
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -18,7 +18,16 @@ FEASTS = (
     (r"valentine'?s?\s+day", 14, 2),
     (r"hall?oween", 31, 10),
 )
-PARTS = {"morning": time(9), "noon": time(12), "midday": time(12), "afternoon": time(15), "evening": time(19), "night": time(21)}
+PARTS = {
+    "morning": time(9),
+    "noon": time(12),
+    "midday": time(12),
+    "lunchtime": time(12, 30),
+    "afternoon": time(15),
+    "evening": time(19),
+    "bedtime": time(22),
+    "night": time(21),
+}
 """The parts of a day, and what time each is if nothing else is said."""
 
 _TOMORROW = r"tom+or+ow|tomo+r+ow|tmrw|tmr|2morrow"
@@ -30,6 +39,9 @@ SHORTEST = 4
 """Letters of a day's name that is no other word, as "sun", "sat" and "wed" are."""
 
 _TOLD = re.compile(r"\b(?:on|by|this|next)\s+\w{3}\b.{0,4}$|\b\w{3}\s+(?:at\s|\d)\S*\s?\S*$", re.IGNORECASE)
+_AWAY = re.compile(
+    rf"\b(?:on\s+|by\s+)?(?:the\s+|(?P<count>{AMOUNT})\s+)(?P<unit>days?|weeks?)\s+(?P<side>before|after|from|on)\s+$", re.IGNORECASE
+)
 _PATTERN = re.compile(
     rf"""
     \b(?:first\s+thing\s+)?(?:(?:on|by|for)\s+)?(?:the\s+)?(?:
@@ -84,7 +96,19 @@ def find_all(text: str, today: date, *, month_first: bool) -> Iterator[Day]:
         weekday = bool(found["weekday"] and not found["next"])
         if weekday and found["weekday"].islower() and len(found["weekday"]) < SHORTEST and not _TOLD.search(text[: found.end() + 4]):
             continue
-        yield Day(found.start(), found.end(), _date(found, today, month_first), part, at, weekday, exact=not found["next_week"])
+        start, end, shift = _shifted(text, found)
+        day = _date(found, today, month_first) + timedelta(days=shift)
+        yield Day(start, end, day, part, at, weekday and not shift, exact=not found["next_week"])
+
+
+def _shifted(text: str, found: re.Match[str]) -> tuple[int, int, int]:
+    """Where a day begins and ends with what is said beside it, and its distance in days: "a week from Friday"."""
+    if before := _AWAY.search(text, 0, found.start()):
+        days = round(amount(before["count"] or "a") * (7 if before["unit"].lower().startswith("week") else 1))
+        return before.start(), found.end(), -days if before["side"].lower() == "before" else days
+    if found["weekday"] and (week := re.compile(r"\s+week\b", re.IGNORECASE).match(text, found.end())):
+        return found.start(), week.end(), 7
+    return found.start(), found.end(), 0
 
 
 def _date(found: re.Match[str], today: date, month_first: bool) -> date:

@@ -13,7 +13,10 @@ LONGEST = 1_000
 """Characters of a message that are looked at."""
 
 _MARKS = str.maketrans("‘’“”«»", '\'\'""""')  # noqa: RUF001 - that is what they are here for
-_NOW = re.compile(r"It is \w+, (?P<now>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d) in the user's time zone, (?P<zone>[\w/+-]+?)\.?\s*$", re.MULTILINE)
+_NOW = re.compile(
+    r"It is \w+, (?P<now>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[+-]\d\d:\d\d)?) in the user's time zone, (?P<zone>[\w/+-]+?)\.?\s*$",
+    re.MULTILINE,
+)
 _NAMED = re.compile(r"""\b(?:named|called|call it|name it)\s+["']?(?P<name>[\w-]+)["']?""", re.IGNORECASE)
 
 
@@ -31,7 +34,8 @@ def now_of(system: str) -> datetime:
     found = _NOW.search(system)
     try:
         zone: tzinfo = ZoneInfo(found["zone"]) if found else ZoneInfo("UTC")
-        return datetime.fromisoformat(found["now"]).replace(tzinfo=zone) if found else datetime.now(zone)
+        at = datetime.fromisoformat(found["now"]) if found else datetime.now(zone)
+        return at.astimezone(zone) if at.tzinfo is not None else at.replace(tzinfo=zone)
     except (ValueError, OSError, LookupError):
         return datetime.now(ZoneInfo("UTC"))
 

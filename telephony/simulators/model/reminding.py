@@ -13,12 +13,16 @@ ONCE = f"{WHEN}, then? I can do that once, not again and again."
 
 _ASKED = re.compile(
     r"\b(?:(?:remind|reminding)\s+me\b|(?:nudge|ping|alert|buzz)\s+me\b(?!\s+(?:if|when|as\s+soon))|be\s+reminded\b|reminded\b"
-    r"|(?:(?:set|give|send|get|create|add|make|schedule|new|put)\s+)?(?:me\s+)?(?:up\s+)?(?:a|an|another|the|new)?\s*(?:reminder|alarm|timer)\b(?!\s+(?:is|was|does|did)\b)"
-    r"|wake\s+me(?:\s+up)?\b|(?:don't|do\s+not|never)\s+(?:let\s+me\s+)?forget\b|^(?:tell\s+me|let\s+me\s+know)\s+(?=to\b))",
+    r"|(?:(?:set|give|send|get|create|add|make|schedule|new|put)\s+)?(?:me\s+)?(?:up\s+)?(?:a|an|another|the|new)?\s*"
+    r"(?:reminder|alarm|timer)\b(?!\s+(?:is|was|does|did)\b)"
+    r"|wake\s+me(?:\s+up)?\b|(?:don't|do\s+not|(?:i\s+)?must\s+not|(?:i\s+)?mustn't|never)\s+(?:let\s+me\s+)?forget\b"
+    r"|\bremember\s+(?=to\b)|^(?:tell\s+me|let\s+me\s+know)\s+(?=(?:to|at|on|tomorrow|tonight)\b))",
     re.IGNORECASE,
 )
 _OF_TASKS = re.compile(
-    r"\b(?:what|which|when|how|is|are|list|show|any|status|do\s+i\s+have)\b[^:]*\b(?:reminders?|reminding)\b", re.IGNORECASE
+    r"\b(?:what|which|when|how|is|are|list|show|any|status|do\s+i\s+have)\b[^:]*\b(?:reminders?|reminding)\b"
+    r"|(?:when|what)\s+(?:will|did|do|are|is|were)\b.*\bremind",
+    re.IGNORECASE,
 )
 _AGAIN = re.compile(
     r"\b(?:every|each)\s+(?:(?:other|single|\d+|two|three|few|couple\s+of)\s+)?(?:day|morning|afternoon|evening|night|week(?:day|end)?|month"

@@ -1,6 +1,7 @@
 """Spans of time in plain English, from now on: "in half an hour", "in 1 hour 20 minutes", "in 30s", "three weeks from now"."""
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,8 @@ _ONE = rf"(?:(?:{AMOUNT})\s+(?:{_UNIT})|\d{{1,5}}(?:\.\d{{1,2}})?\s*(?:{_UNIT}|[
 _SPANS = rf"{_ONE}(?:\s*(?:,|and)?\s*{_ONE})*"
 _ABOUT = r"(?:(?:about|around|roughly|approximately|exactly|just|another|the\s+next)\s+)?"
 _PATTERN = re.compile(
-    rf"\b(?:in|after|within)\s+{_ABOUT}(?P<ahead>{_SPANS})(?:\s+from\s+now\b)?|\b(?P<hence>{_SPANS})\s+from\s+now\b", re.IGNORECASE
+    rf"\b(?:in|after|within)\s+{_ABOUT}(?P<ahead>{_SPANS})(?:'?s?\s+time\b|\s+from\s+now\b)?|\b(?P<hence>{_SPANS})\s+from\s+now\b",
+    re.IGNORECASE,
 )
 _EACH = re.compile(
     rf"(?:(?P<count>{AMOUNT})\s+(?P<unit>{_UNIT})|(?P<number>\d{{1,5}}(?:\.\d{{1,2}})?)\s*(?P<short>{_UNIT}|[smhd]))\b"
@@ -38,18 +40,16 @@ class Span:
     def after(self, now: datetime) -> datetime:
         """The moment that is so far ahead; on the wall's clock the same time of day, unless hours or less are named."""
         ahead = now
-        month = now.year * MONTHS_A_YEAR + now.month - 1 + self.months
-        day = now.day
-        while True:  # a month after 31 January is the last day of February
-            try:
-                ahead = now.replace(year=month // MONTHS_A_YEAR, month=month % MONTHS_A_YEAR + 1, day=day)
-                break
-            except ValueError:
-                day -= 1
-                if not day:
-                    raise
-        ahead += timedelta(days=self.days)
+        if self.months or self.days:
+            ahead = _months_later(now, self.months) + timedelta(days=self.days)
         return (ahead.astimezone(UTC) + timedelta(seconds=self.seconds)).astimezone(now.tzinfo)
+
+
+def _months_later(now: datetime, months: int) -> datetime:
+    """The same day of a later month, or the last one of it: a month after 31 January is the last of February."""
+    years, month = divmod(now.month - 1 + months, MONTHS_A_YEAR)
+    last = monthrange(now.year + years, month + 1)[1]
+    return now.replace(year=now.year + years, month=month + 1, day=min(now.day, last))
 
 
 def find(text: str) -> Span | None:

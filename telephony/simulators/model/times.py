@@ -26,7 +26,7 @@ _PATTERN = re.compile(
         | (?<=at\s)(?P<hour3>{CARDINAL})\b(?:\.(?P<minute3>\d\d)\b)?(?!\s*(?:%|percent|euros?|dollars?|EUR\b|USD\b|people|o\b))
         | (?<=by\s)(?P<hour4>{CARDINAL})\b(?!\s+\w+s\b)
         | (?:(?<=at\s)|in\s+the\s+)(?P<part>{"|".join(PARTS)})\b
-    )(?:\s+in\s+the\s+(?P<of>morning|afternoon|evening)\b|\s+at\s+(?P<night>night)\b)?
+    )(?:\s+in\s+the\s+(?P<of>morning|afternoon|evening)\b|\s+at\s+(?P<night>night)\b)?(?:\s+(?:sharp|exactly|on\s+the\s+dot))?
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -4,11 +4,11 @@ import re
 from difflib import get_close_matches
 
 _GREETING = re.compile(
-    r"^(?:(?:hi|hello|hey|good\s+(?:morning|afternoon|evening)|ok|okay|well|so|oh|ah|yes|no|sorry|actually|and|also|then)(?:\s+there)?\b[\s,.!]*)+",
+    r"^(?:(?:hi|hello|hey|good\s+(?:morning|afternoon|evening)|ok|okay|well|so|oh|ah|yes|no|sorry|actually|hmm?|um|uh|er|and|also|then)(?:\s+there)?\b[\s,.!]*)+",
     re.IGNORECASE,
 )
 _PLEASE = re.compile(
-    r"^(?:(?:please|pls|plz|kindly|just|now|also|maybe|perhaps"
+    r"^(?:(?:please|pls|plz|kindly|just|now|also|maybe|perhaps|make\s+(?:it|that)|let's\s+say"
     r"|(?:can|could|will|would|might)\s+(?:you|u)(?:\s+(?:please|kindly|possibly|maybe|also|mind))?"
     r"|you\s+(?:can|could|may|should)|i(?:'d| would)\s+(?:like|love)(?:\s+(?:you|to\s+be|to\s+have))?(?:\s+to)?"
     r"|i\s+(?:want|need|wish)(?:\s+(?:you|to\s+be|to\s+have))?(?:\s+to)?|(?:do\s+)?me\s+a\s+favou?r(?:\s+and)?|let\s+us|let's"
@@ -22,7 +22,7 @@ _THANKS = re.compile(
 )
 _JOINTS = re.compile(
     r"^(?:(?:to|that|about|of|me|for|at|on|up|and|is|it's|,|:|please)\b\s*|[,:;.\s-]+)+"
-    r"|(?:[\s,;:.!?-]|\b(?:at|on|for|please|by|and|say)\b)+$",
+    r"|(?:[\s,;:.!?-]|\b(?:for|please|and|say)\b)+$",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"(?P<mark>[\"'])(?P<inside>[^\"]+)(?P=mark)")
