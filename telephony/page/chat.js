@@ -37,24 +37,21 @@ conversation.addEventListener("now", plan);
 addEventListener("online", plan);
 addEventListener("offline", plan);
 addEventListener("pagehide", () => conversation.stop());
-addEventListener("pageshow", (event) => event.persisted && begin());
+addEventListener("pageshow", (event) => event.persisted && conversation.start(true));
 document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
   unseen = 0;
+  conversation.start(true);
   plan();
 });
 newButton.addEventListener("click", askForNew);
 overButton.addEventListener("click", () => (kept.session?.over ? startNew() : location.reload()));
 sure.addEventListener("close", () => sure.returnValue === "yes" && startNew());
 
-begin();
+plan();
+conversation.start(!document.hidden);
 suggest();
 if (matchMedia("(pointer: fine)").matches) composer.focus();
-
-function begin() {
-  kept.reload();
-  plan();
-  conversation.start();
-}
 
 function say(text, secret = false) {
   kept.write(text.toWellFormed?.() ?? text, secret);

@@ -1,8 +1,9 @@
 // The conversation of this browser: one of its tabs speaks with the server, all of them show what there is.
 //
 // Facts (what was said and written) go by what the browser keeps. What passes (streamed words, tasks, trouble) the leading tab tells the
-// others. When it goes, the next one leads. Where a browser has no locks (they need HTTPS or this very computer) each tab leads for
-// itself, which costs connections and nothing else: a message that two tabs send is one message, by its key.
+// others. The tab that is looked at takes the lead, since browsers slow hidden ones down; when it is closed, another one leads. Where a
+// browser has no locks (they need HTTPS or this very computer) each tab leads for itself, which costs connections and nothing else: a
+// message that two tabs send is one message, by its key.
 
 import { insist, open } from "./api.js";
 import { deliver } from "./outbox.js";
@@ -29,20 +30,24 @@ export class Conversation extends EventTarget {
     };
   }
 
-  /** Take part, from now on or again. */
-  async start() {
-    this.#stop.abort();
+  /** Take part, from now on or again; `first`: take the lead from whoever has it. */
+  async start(first) {
+    if (first && this.#leads) return;
+    this.stop();
     const { signal } = (this.#stop = new AbortController());
+    this.#kept.reload(); // this tab may have slept while others wrote
     this.#tabs.postMessage("what?");
     try {
-      if (navigator.locks) await navigator.locks.request(NAME, { signal }, () => this.#lead(signal));
+      if (navigator.locks) await navigator.locks.request(NAME, first ? { steal: true } : { signal }, () => this.#lead(signal));
       else await this.#lead(signal);
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (signal.aborted) return; // stopped
+      if (error.name !== "AbortError") throw error;
+      this.start(false); // another tab has taken the lead
     }
   }
 
-  /** Leave it to the other tabs: this one is being hidden away or closed. */
+  /** Leave it to the other tabs: this one is being put away or closed. */
   stop() {
     this.#leads = false;
     this.#stop.abort();
@@ -53,7 +58,7 @@ export class Conversation extends EventTarget {
   async #lead(signal) {
     this.#leads = true;
     for (;;) {
-      this.#kept.reload(); // the tab that led before may have written more than we were told
+      this.#kept.reload(); // whoever led before may have written more than we were told
       if (this.#kept.session === null) this.#kept.begin(zone());
       const { key } = this.#kept.session;
       const replaced = new AbortController();

@@ -12,6 +12,7 @@ export const isOpen = (sent) => sent.fate === null;
 /** Facts, by name. Dispatches "change" with the name of what has changed, or null when it may be anything. */
 export class Kept extends EventTarget {
   #facts = new Map();
+  #unstored = new Set(); // the names of those that only this tab has
   #storage = usable();
 
   constructor() {
@@ -26,7 +27,7 @@ export class Kept extends EventTarget {
   /** Read all anew: this tab may have slept while others wrote. */
   reload() {
     if (this.#storage === null) return;
-    this.#facts = new Map();
+    this.#facts = new Map([...this.#facts].filter(([name]) => this.#unstored.has(name)));
     for (let index = 0; index < this.#storage.length; index += 1) {
       const key = this.#storage.key(index);
       if (key.startsWith(PREFIX)) this.#read(key.slice(PREFIX.length), this.#storage.getItem(key));
@@ -128,17 +129,23 @@ export class Kept extends EventTarget {
     for (;;) {
       try {
         this.#storage?.setItem(PREFIX + name, text);
+        this.#unstored.delete(name);
         return;
       } catch {
+        this.#unstored.add(name);
         const leaving = oldest.splice(0, 20).filter((each) => each !== name);
         if (leaving.length === 0) return;
-        for (const each of leaving) this.#storage.removeItem(PREFIX + each);
+        for (const each of leaving) {
+          this.#unstored.add(each);
+          this.#storage.removeItem(PREFIX + each);
+        }
       }
     }
   }
 
   #forget(name) {
     this.#facts.delete(name);
+    this.#unstored.delete(name);
     this.#storage?.removeItem(PREFIX + name);
   }
 

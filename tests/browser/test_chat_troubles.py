@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from random import Random
 
 import aiohttp
@@ -10,6 +9,7 @@ import pytest
 from playwright.async_api import expect
 from support.chats import mouth
 from support.server import ServerProcess
+from support.slack_house import until
 from support.web_house import web_house
 
 PARROT = "support.chats:parrot"
@@ -117,7 +117,7 @@ async def test_more_tabs_than_a_browser_opens_connections_share_one_connection_a
         mouth.words.put_nowait("Once ")
         for tab in tabs:
             await expect(tab.find("#coming")).to_contain_text("Once")
-        assert len(house.server.house.followers) == 1
+        await until(lambda: len(house.server.house.followers) == 1)
         mouth.words.put_nowait(None)
         for tab in tabs:
             await tab.sees("hi", "Once")
@@ -185,6 +185,7 @@ async def test_answers_that_get_lost_on_the_way_are_asked_for_again_with_the_sam
         keys = []
 
         async def lose(route):
+            """Two answers of three."""
             keys.append(route.request.headers["idempotency-key"])
             if len(keys) % 3:
                 await route.fetch()
@@ -244,6 +245,42 @@ async def test_a_stream_that_falls_silent_is_given_up_for_another(valkey_url, va
         await ada.sees("Hello!", "hi", "You said hi.")
 
 
+async def test_an_opening_whose_answer_gets_lost_is_one_session(valkey_url, valkey, visitors):
+    async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
+        lost = []
+
+        async def lose(route):
+            lost.append(await (await route.fetch()).json())
+            await (route.abort() if len(lost) < 3 else route.continue_())
+
+        await context.route("**/web/sessions", lose)
+        ada = await visitors.tab(context, house.url)
+        await ada.sees("Hello!")
+        assert len({each["id"] for each in lost}) == 1
+        assert len(list(valkey.scan_iter("sb:*:h:web:*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('closed', 'SecurityError'); } });",
+        "Storage.prototype.setItem = function () { throw new DOMException('full', 'QuotaExceededError'); };",
+        "const set = Storage.prototype.setItem; Storage.prototype.setItem = function (...item) { if (this.length > 12) throw 0; set.apply(this, item); };",
+    ],
+    ids=["closed", "full", "soon full"],
+)
+async def test_a_storage_that_is_closed_or_full_keeps_nobody_from_talking(valkey_url, valkey, visitors, trouble):
+    async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
+        await context.add_init_script(trouble)
+        ada = await visitors.tab(context, house.url)
+        said = ["Hello!"]
+        for number in range(6):
+            await ada.say(f"{number}")
+            said += [f"{number}", f"You said {number}."]
+        await ada.sees(*said)
+        assert turns(valkey) == 7
+
+
 # -- the server ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -287,7 +324,7 @@ async def test_servers_and_tabs_that_die_at_random_lose_no_word_and_hear_none_tw
             tabs = [await visitors.tab(context, server.url) for _ in range(2)]
             await tabs[1].sees("Say something.")
             words = []
-            for number in range(int(os.environ.get("SWITCHBOARD_KILLS", "25"))):
+            for number in range(25):
                 for _ in range(random.randrange(1, 4)):
                     words.append(f"word {len(words)} of {number}")
                     await random.choice(tabs).say(words[-1])
