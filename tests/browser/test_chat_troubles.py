@@ -202,6 +202,25 @@ async def test_answers_that_get_lost_on_the_way_are_asked_for_again_with_the_sam
         assert turns(valkey) == 3
 
 
+async def test_an_answer_stands_below_its_message_also_when_it_is_there_first(valkey_url, valkey, visitors):
+    async with web_house(valkey_url, PARROT) as (house, _), visitors.visit(house.url) as ada:
+        await ada.sees("Hello!")
+        seen = asyncio.Event()
+
+        async def delay(route):
+            answer = await route.fetch()
+            await seen.wait()
+            await route.fulfill(response=answer)
+
+        await ada.page.route("**/messages", delay)
+        await ada.say("hi")
+        await ada.sees("Hello!", "hi", "You said hi.")
+        await expect(ada.find(".waiting")).to_have_count(1)
+        seen.set()
+        await expect(ada.find(".waiting")).to_have_count(0)
+        await ada.sees("Hello!", "hi", "You said hi.")
+
+
 async def test_what_the_server_says_while_it_cannot_is_told_and_its_pause_is_kept(valkey_url, valkey, visitors):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.visit(house.url) as ada:
         await ada.sees("Hello!")
