@@ -99,7 +99,7 @@ async def test_every_call_works_by_tls_in_a_cluster_with_the_least_rights(files:
     with cluster(*files.options(), tls=True, node_timeout=2_000, binary=files.binary) as formed:
         grant(formed, LEAST + FOR_A_CLUSTER + FOR_WAIT)
         history = RedisHistory(
-            formed.url.replace("redis+cluster://", "rediss+cluster://switchboard:change-this@"), "a.1", Replication(1, 1_000)
+            formed.url.replace("redis+cluster://", "rediss+cluster://switchboard:change-this@"), "a.1", Replication(1, 1_500)
         )
         await history.open()
         for i in range(8):
