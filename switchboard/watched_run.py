@@ -1,7 +1,8 @@
 """A run as a replay looks at it: which step took which input, what is waited for, and whether alarms fired when they had to."""
 
 from datetime import UTC, datetime
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import msgspec
 
@@ -66,9 +67,14 @@ class WatchedRun(Run):
         super()._hear(step, event)
 
 
+@cache
+def _defaults(listen: type[AnyListen]) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.default) for field in msgspec.structs.fields(listen))
+
+
 def _listen(listen: AnyListen) -> str:
     """A listen with what is particular in it: keys and their names, a number that is called."""
-    fields = {field.name: (getattr(listen, field.name), field.default) for field in msgspec.structs.fields(listen)}
+    fields = {name: (getattr(listen, name), default) for name, default in _defaults(type(listen))}
     particular = {name: value for name, (value, default) in fields.items() if value != default}
     return type(listen).__name__.lower() + (f" {msgspec.json.encode(particular).decode()}" if particular else "")
 

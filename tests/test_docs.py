@@ -72,3 +72,15 @@ def test_an_errand_that_finds_nothing_is_silent(example):
     call.say("Nice")
     assert call.pass_time(200 * HOUR) == []
     assert call.errands[0].ended
+
+
+def test_only_an_order_that_was_opened_with_the_patch_is_asked_for_its_size(example):
+    shop = example("replay.md")
+    call = Rehearsal(shop.order, channel="web")
+    assert call.opened.patches == ("ask-for-size",)
+    assert call.press("1") == ["1 for small, 2 for large"]
+    assert call.press("2") == ["That is tea, large."]
+    shop.order.patches, declared = (), shop.order.patches
+    before = Rehearsal(shop.order, channel="web", evict=False)
+    shop.order.patches = declared
+    assert before.press("2") == ["That is coffee, small."]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.mutations import Edit
+from support.mutations import ROOT, Edit
 
 import workflows
 from workflows.registry import Registry
@@ -111,6 +111,15 @@ def applied(folder: Path, edits: Sequence[Edit]) -> None:
         shutil.copy(source, folder)
     for edit in edits:
         path = folder / Path(edit.path).name
+        path.write_text(edit.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def copied(folder: Path, edits: Sequence[Edit]) -> None:
+    """Put all of our sources into a folder, with these edits: a Switchboard of its own."""
+    for package in ("workflows", "handlers", "switchboard", "telephony"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for edit in edits:
+        path = folder / edit.path
         path.write_text(edit.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
