@@ -75,12 +75,18 @@ def test_a_moment_is_read_as_people_mean_it(text: str, moment: str, rest: str) -
     assert (iso(found.at), found.rest) == (moment, rest)
 
 
-@pytest.mark.parametrize(("text", "moment"), [("25 12 2026", "2026-12-25T09:00:00"), ("on 12.12.26", "2026-12-12T09:00:00")])
-def test_what_the_grammar_does_not_know_is_left_to_dateparser(text: str, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "moment", "rest"),
+    [
+        ("25 12 2026", "2026-12-25T09:00:00", ""),
+        ("on 12.12.26", "2026-12-12T09:00:00", ""),
+        ("look at the map on 25 12 2026 to plan", "2026-12-25T09:00:00", "look at the map to plan"),
+    ],
+)
+def test_what_the_grammar_does_not_know_is_left_to_dateparser(text: str, moment: str, rest: str) -> None:
     found = find(text, NOW)
     assert found is not None
-    assert iso(found.at) == moment
-    assert found.day
+    assert (iso(found.at), found.rest, found.day) == (moment, rest, True)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ LEFT_ALONE = "All right, everything goes on as it is."
 
 _CANCEL = re.compile(
     r"^(?:cancel|call\s+off|delete|remove|stop|end|forget(?!\s+to\b)|drop|abort|kill|scrap|clear|turn\s+off|switch\s+off|get\s+rid\s+of|unwatch"
-    r"|never\s*mind(?=\s+(?:the|my|about))|(?:don't|do\s+not|stop)\s+remind(?:ing)?\s+me\b|i\s+(?:do\s+not|don'?t|no\s+longer)\s+(?:need|want))\b(?P<name>.*)",
+    r"|never\s*mind(?=\s+(?:the|my|about))|(?:don't|do\s+not|stop)\s+remind(?:ing)?\s+me\b"
+    r"|i\s+(?:do\s+not|don'?t|no\s+longer)\s+(?:need|want))\b(?P<name>.*)",
     re.IGNORECASE,
 )
 _KEEP = re.compile(r"^(?:don'?t|do\s+not|never)\s+(?:cancel|stop|delete|remove|drop|call\s+off|end)\b", re.IGNORECASE)
@@ -25,7 +26,8 @@ _STATUS = re.compile(
     r"^(?:(?:(?:what|where)(?:'?s|\s+is)\s+)?(?:the\s+)?(?P<sure>status|state|progress)\b"
     r"|how(?:'?s|\s+is|\s+are|\s+about|\s+does)\b"
     r"|(?:is\s+there\s+|are\s+there\s+|got\s+|have\s+you\s+)?any(?:thing)?\s+(?:news?|updates?|word|new)\b"
-    r"|(?:check|show|view|see|display|update\s+me)\b|(?:tell\s+me|what)\s+about\b|where\s+(?:are\s+we|do\s+we\s+stand)\s+with\b|what\s+(?:did|does)\b(?=.*\bcost\b)|(?:an?\s+)?(?:update|news|info)\b"
+    r"|(?:check|show|view|see|display|update\s+me)\b|(?:tell\s+me|what)\s+about\b|where\s+(?:are\s+we|do\s+we\s+stand)\s+with\b"
+    r"|what\s+(?:did|does)\b(?=.*\bcost\b)|(?:an?\s+)?(?:update|news|info)\b"
     r"|(?:give|send|get)\s+me\s+(?:an?\s+)?(?:status|update|news)\b|has\b(?=.*\b(?:change|drop|fall|mov|come|found|fired))"
     r"|what(?:'?s|\s+is)\s+the\s+(?:latest|word|state)\s+(?:on|of|about|with)\b|what(?:'?s|\s+is)\s+(?:up|new|happening|going\s+on)\s+with\b"
     r"|what(?:'?s|\s+is|\s+was)\s+the\s+(?:(?:last|latest|current|lowest|best|cheapest)\s+)?(?:price|fare|cost|news)\b"
@@ -35,7 +37,8 @@ _STATUS = re.compile(
 )
 _STATUS_LAST = re.compile(r"^(?P<name>[\w\s-]{1,60}?)\s+status$", re.IGNORECASE)
 _LIST = re.compile(
-    r"\b(?:list|show|what|which|see|any)\b.*\b(?:tasks?|reminders?|watch(?:es|ing)?|running|planned|pending|scheduled|active|reminding|coming\s+up|my\s+list|going\s+on)\b"
+    r"\b(?:list|show|what|which|see|any)\b.*"
+    r"\b(?:tasks?|reminders?|watch(?:es|ing)?|running|planned|pending|scheduled|active|reminding|coming\s+up|my\s+list|going\s+on)\b"
     r"|^what\s+(?:do|have)\s+(?:you|i|we)\s+(?:have|got)\b"
     r"|^(?:list|(?:list\s+|show\s+)?(?:me\s+)?(?:all\s+)?(?:of\s+)?(?:my\s+|the\s+)?"
     r"(?:tasks|reminders|watches|flights|list|status|alarms|everything))\W*$",
@@ -63,6 +66,7 @@ _NAME = re.compile(
     r"(?:\s+(?:reminder|task|alarm|(?:flight\s+)?watch|doing|going|any\s*more))*\W*",
     re.IGNORECASE,
 )
+_BESIDE = re.compile(r"^(?:(?:of|on|for|about|the|my)\s+)+|[\s.!?\"']+$", re.IGNORECASE)
 _SMALL_TALK = re.compile(r"\s*(?:you(?:\s+doing|\s+today)?|it\s+going|things|life|it)\W*", re.IGNORECASE)
 
 
@@ -148,7 +152,8 @@ def settle(wish: Wish, listed: str) -> Reply | None:
         return calls(*(call(wish.tool, name=task.name) for task in meant))
     if not meant and not wish.sure:
         return None
-    return Reply(f"{WHICH[wish.tool]}\n{_shown(meant or tasks)}" if tasks else f"{WHICH[wish.tool]} No tasks are running.")
+    none = "" if meant else f'There is no task "{_BESIDE.sub("", wish.words)}". '
+    return Reply(f"{none}{WHICH[wish.tool]}\n{_shown(meant or tasks)}" if tasks else f"{none}No tasks are running.")
 
 
 def _meant(words: str, tasks: list[Listed], *, strictly: bool) -> list[Listed]:

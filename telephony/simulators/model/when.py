@@ -32,6 +32,7 @@ _MONTH_FIRST = re.compile(
 )
 _NEAR = re.compile(r"[\s,]*(?:and\s+)?")
 _PREPOSITION = re.compile(r"\b(?:in|on|at|by|for|from|around)\s+", re.IGNORECASE)
+_LAST = re.compile(rf"{_PREPOSITION.pattern}$", re.IGNORECASE)
 _UP_TO = re.compile(r"\s+(?:to|that|about)\s|[,:;]", re.IGNORECASE)
 
 
@@ -188,7 +189,7 @@ def _guess(text: str, now: datetime) -> Found | None:
         for end in (until.start() if until else len(text), len(text)):
             phrase = text[start:end].strip()
             if len(phrase) <= LONGEST_PHRASE and any(char.isdigit() for char in phrase) and (at := _parsed(phrase, now)) is not None:
-                return Found(at, _PREPOSITION.sub("", text[:start]).strip() + text[end:], day=True)
+                return Found(at, f"{_LAST.sub('', text[:start]).rstrip()} {text[end:].lstrip()}".strip(), day=True)
     return None
 
 
