@@ -62,7 +62,7 @@ class DuffelEndpoint:
     """Duffel as a web application, `app`, which knows one access token.
 
     Attributes:
-        requests: the offer requests that were asked for, as bodies.
+        requests: the offer requests that were asked for, as bodies; `queries` are what stood behind their addresses.
         faults: what the next requests get, one after another (`telephony.simulators.model.faults`).
         currency: what its airlines quote in.
         limit: how many requests a window of a minute has.
@@ -70,6 +70,7 @@ class DuffelEndpoint:
 
     def __init__(self, token: str, faults: Iterable[Fault] = (), currency: str = "EUR", limit: int = LIMIT) -> None:
         self.requests: list[Json] = []
+        self.queries: list[dict[str, str]] = []
         self.faults = deque(faults)
         self.currency = currency
         self.limit = limit
@@ -107,6 +108,7 @@ class DuffelEndpoint:
         if (problem := _problem(body)) is not None:
             return _failure(422, limits, ("validation_error", *problem))
         self.requests.append(body["data"])
+        self.queries.append(dict(request.query))
         if _route(body["data"]) == NO_END:
             await asyncio.sleep(FOR_EVER)
         empty = fault.kind == "empty" or _route(body["data"]) == NO_FLIGHTS or request.query.get("return_offers", "true") != "true"

@@ -96,6 +96,13 @@ def test_what_names_no_moment_to_come_is_none(text: str) -> None:
     assert find(text, NOW.replace(hour=22)) is None
 
 
+def test_who_speaks_late_may_mean_the_night() -> None:
+    for hour, moment in ((19, "2026-11-23T14:00:00"), (22, "2026-11-23T02:00:00"), (1, "2026-11-22T02:00:00")):
+        found = find("at 2", NOW.replace(hour=hour))
+        assert found is not None
+        assert iso(found.at) == moment
+
+
 def test_the_order_of_day_and_month_is_that_of_the_users_country() -> None:
     for zone, moment in (("America/Chicago", "2027-03-04"), ("Europe/Paris", "2027-04-03")):
         found = find("on 3/4/2027", NOW.astimezone(ZoneInfo(zone)))

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from telephony.simulators.model.chores import settle, wish_of
 from telephony.simulators.model.rules import LABEL, answer
 from telephony.simulators.model.when import find, iso
 from workflows.dates import read_moment
@@ -193,6 +194,41 @@ def test_where_nothing_can_be_delivered_no_tool_is_called():
         reply = say(text, tools=[])
         assert reply.calls == ()
         assert reply.text.startswith(LABEL)
+
+
+LISTED = (
+    'Running tasks:\n"call-ada" (reminder): call Ada, tomorrow\n"yoga" (reminder): yoga, today\n'
+    '"lon-nyc" (flight watch): LON to NYC, Thursday 24 December 2026, for at most 50.00 EUR\n'
+    '"par-rom" (flight watch): PAR to ROM, Sunday 14 February 2027, for at most 85.00 EUR'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("stop watching flights to Rome", ["par-rom"]),
+        ("cancel lon-nyc and par-rom", ["lon-nyc", "par-rom"]),
+        ("delete all my reminders", ["call-ada", "yoga"]),
+        ("cancel everything", ["call-ada", "yoga", "lon-nyc", "par-rom"]),
+        ("cancel lon-tyo", []),
+        ("cancel the flight to Rome and all my meetings", []),
+        ("cancel the flight watch", []),
+        ("cancel the Rome flight on Monday", []),
+        ("how is the flight to New York on Thursday doing", ["lon-nyc"]),
+    ],
+)
+def test_the_task_that_is_meant_is_found_in_the_list_and_nothing_is_called_off_on_half_a_word(text, meant):
+    reply = settle(wish_of(text), LISTED)
+    assert [json.loads(call.arguments)["name"] for call in reply.calls] == meant
+    assert meant or reply.text.split("\n")[0].endswith("?")
+
+
+def test_a_slip_of_the_pen_is_mended_where_it_was_none_of_what_to_remind_of():
+    assert call("remind me on wensday at 8 to bring the cake") == (
+        "create_reminder", {"description": "bring the cake", "at": "2026-11-25T08:00:00"},
+    )  # fmt: skip
+    for about in ("check the remainder", "watch the fights", "read the minuets"):
+        assert call(f"remind me to {about} tomorrow at 9")[1]["description"] == about
 
 
 def test_what_the_user_has_been_told_is_not_told_again_and_the_rest_is():

@@ -79,6 +79,7 @@ async def test_what_is_asked_for_is_one_adult_in_economy_both_ways():
         "passengers": [{"type": "adult"}],
         "cabin_class": "economy",
     }
+    assert endpoint.queries[1] == {"return_offers": "true", "supplier_timeout": "20000"}
 
 
 async def test_without_offers_there_is_no_quote():
@@ -105,6 +106,13 @@ async def test_an_offer_that_is_sold_names_duffel_alone():
     async with raw(b'{"data": {"offers": [' + offer + b"]}}") as fares:
         quote = await fares.cheapest(TRIP, "EUR")
     assert (quote.price, quote.source, quote.flight) == (Decimal("77.10"), "Duffel", "Finnair")
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity"])
+async def test_an_amount_that_is_none_is_no_offer(amount):
+    offer = '{"total_amount": "%s", "total_currency": "EUR", "owner": {"name": "Finnair"}}'
+    async with raw(f'{{"data": {{"offers": [{offer % amount}, {offer % "80.00"}]}}}}'.encode()) as fares:
+        assert (await fares.cheapest(TRIP, "EUR")).price == 80
 
 
 # -- errors --------------------------------------------------------------------------------------------------------------------------------
