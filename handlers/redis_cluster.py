@@ -26,6 +26,9 @@ SLOTS: Final = 16_384
 REDIRECTS: Final = 16
 """How often one call is sent elsewhere; while its slot is moved, every second time it waits for `PAUSE`."""
 
+SLOW: Final = 0.5
+"""Seconds without an answer after which a node may have a successor already, long before we give it up ourselves."""
+
 ASKED: Final = 5
 """Nodes that are asked together who has what."""
 
@@ -151,6 +154,8 @@ class ClusterLink:
             link = self._owners[slot]
             if link is None:
                 raise StoreError(self._trouble or self._gap(slot))
+        elif link.waited > SLOW:
+            self._look_again()
         return link
 
     def _gap(self, slot: int) -> str:

@@ -85,6 +85,11 @@ class Link:
         """Whether there was a connection, or an attempt at one, and there is none now."""
         return self._wire is None and bool(self._trouble)
 
+    @property
+    def waited(self) -> float:
+        """For how long the oldest call that left has had no answer, seconds."""
+        return 0.0 if self._wire is None else self._wire.waited
+
     def call(self, command: bytes, key: bytes = b"") -> Awaitable[Any]:
         """Send a packed command about `key`, connecting first if need be; gives its reply or `Refusal`. May be cancelled at any time."""
         return self._connect_and_send(command, key) if self._wire is None else self._wire.send(command, key)

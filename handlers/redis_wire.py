@@ -68,6 +68,11 @@ class Wire(asyncio.Protocol):
             self._write()
         return future
 
+    @property
+    def waited(self) -> float:
+        """For how long the oldest command that left has had no answer, seconds."""
+        return self._loop.time() - self._waiting[0][0] if self._waiting else 0.0
+
     async def ask(self, *commands: bytes) -> list[Any]:
         """Send several commands in one write and return their replies and refusals."""
         return await asyncio.gather(*map(self.send, commands))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from support.cluster import Cluster, Node, cluster
+from support.cluster import Cluster, Node, cluster, wait_for
 from support.crowds import Crowd, StoreNode
 
 from handlers.history import partition_of
@@ -43,12 +43,18 @@ async def crowd(formed: Cluster, name: str, callers: int, replication: Replicati
             await node.stop()
 
 
-async def kill(formed: Cluster, victim: Node, plain: Crowd) -> float:
-    """Kill a primary; gives how long after the cluster's recovery the last of those who talked to it had an answer again, seconds."""
+async def kill(formed: Cluster, victim: Node, plain: Crowd, *, frozen: bool = False) -> float:
+    """Kill a primary, or stop it in the middle of whatever it does.
+
+    Gives how long after the cluster's recovery the last of those who talked to it had an answer again, seconds.
+    """
     heir = await asyncio.to_thread(formed.replica_of, victim)
     shares = await asyncio.to_thread(formed.shares_of, victim)
     served = [session for session in plain.sessions if any(first <= slot_of_session(session) <= last for first, last in shares)]
-    victim.kill()
+    if frozen:
+        victim.freeze()
+    else:
+        victim.kill()
     killed = time.monotonic()
     recovered = await asyncio.to_thread(formed.wait_for_successor, heir)
     await plain.talked(served, killed)
@@ -59,9 +65,10 @@ def slot_of_session(session: str) -> int:
     return slot_of(b"{%d}" % partition_of(session))
 
 
-async def bring_back(formed: Cluster, victim: Node) -> None:
-    """The killed one comes back, and follows its successor."""
-    await asyncio.to_thread(victim.start)
+async def bring_back(formed: Cluster, victim: Node, *, frozen: bool = False) -> None:
+    """It comes back, and follows its successor."""
+    await asyncio.to_thread(victim.thaw if frozen else victim.start)
+    await asyncio.to_thread(wait_for, lambda: not victim.primary, "it does not follow its successor")
     await asyncio.to_thread(formed.wait)
 
 
@@ -80,14 +87,15 @@ async def test_thirty_killed_primaries_cost_nothing_that_replicas_have_confirmed
     took: list[float] = []
     with cluster(node_timeout=1_000) as formed:
         async with crowd(formed, "plain", 30, None) as plain, crowd(formed, "sure", 30, ONE) as sure:
-            for _ in range(KILLS):
+            for turn in range(KILLS):
+                frozen = turn % 3 == 2
                 victim = random.choice(await asyncio.to_thread(formed.primaries))
-                took.append(await kill(formed, victim, plain))
-                await bring_back(formed, victim)
+                took.append(await kill(formed, victim, plain, frozen=frozen))
+                await bring_back(formed, victim, frozen=frozen)
                 await sure.talked(sure.sessions, time.monotonic())
     count = sum(map(len, sure.acknowledged.values()))
     print(  # noqa: T201 - the figures
-        f"{KILLS} kills; service was back {max(took):.3f} s after the cluster at most, {sorted(took)[KILLS // 2]:.3f} s in the middle; "
+        f"{KILLS} primaries killed or stopped; service was back {max(took):.3f} s after the cluster at most, {sorted(took)[KILLS // 2]:.3f} s in the middle; "
         f"{count} confirmed inputs, {len(sure.lost)} lost, {sum(sure.refused.values())} refused and sent again; "
         f"without WAIT {sum(map(len, plain.acknowledged.values()))} acknowledged, {len(plain.lost)} lost"
     )

@@ -1,6 +1,7 @@
 """A real Valkey Cluster for tests: three primaries with a replica each, on free ports of the loopback, to be killed and started again."""
 
 import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -151,11 +152,15 @@ def known_to(node: Node) -> set[bytes]:
 
 
 def free_ports(count: int) -> Sequence[int]:
+    """Ports that nobody uses, and that no outgoing connection is given: a server that was killed finds its own again."""
+    found: list[int] = []
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(found) < count:
+            port = random.randrange(15_000, 32_000)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+    return found
 
 
 def wait_for(condition: Callable[[], bool], complaint: str) -> None:
