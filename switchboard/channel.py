@@ -21,7 +21,9 @@ from handlers.messages import Collect, Inbound, Opening, Status
 from handlers.reply import ReplyTo
 from switchboard.follow import Following
 from switchboard.guard import Limits
+from switchboard.histories import load_whole
 from switchboard.rates import Rates
+from switchboard.replay import Replay, replay
 from switchboard.settings import Line, Settings
 from workflows.turns import Answer
 
@@ -142,6 +144,10 @@ class Exchange:
             return None
         finally:
             self._waiting.discard(reply)
+
+    async def replayed(self, session: str) -> Replay:
+        """A whole session, as the code here replays it: for those who look at it. Raises `HandlerError`."""
+        return replay(session, await load_whole(self._house.history, session), self._house.registry)
 
     def _overload(self) -> OverloadError:
         """What there is too much of; the log is told now and then, for whoever causes it shall not write the log as well."""

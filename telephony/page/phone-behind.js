@@ -14,12 +14,12 @@ export function clear() {
   document.getElementById("no-twiml").hidden = document.getElementById("no-history").hidden = false;
 }
 
-/** Show a webhook and its answer, the last one opened. */
+/** Show a webhook and its answer; the last document is open. */
 export function showWebhook({ method, path, fields, status, text }) {
   document.getElementById("no-twiml").hidden = true;
-  for (const each of twiml.children) each.open = false;
   const details = document.createElement("details");
-  details.open = true;
+  if (text) for (const each of twiml.children) each.open = false;
+  details.open = Boolean(text);
   const summary = element("summary", "", element("code", "", `${method} ${path}`), element("span", status === 200 || status === 204 ? "fine" : "bad", String(status)));
   const sent = element("dl", "");
   for (const [name, value] of fields) sent.append(element("dt", "", name), element("dd", "", value));

@@ -16,6 +16,7 @@ let line = null; // the call, while there is one
 let waiting = null; // what the phone waits for: an `asked` or a `recording`
 let digits = "";
 let timer = null;
+let remark = ""; // what the status says instead of what is usual
 
 const voice = new Voice();
 const ear = new Ear(say, (on, trouble) => {
@@ -39,7 +40,11 @@ $("speak").addEventListener("submit", (event) => {
   event.preventDefault();
   say(words.value);
 });
-number.addEventListener("keydown", (event) => event.key === "Enter" && line === null && call());
+number.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || line !== null) return;
+  event.preventDefault(); // or the same key would press the button that comes next
+  call();
+});
 addEventListener("keydown", (event) => {
   if (event.target.matches("input, summary") || event.ctrlKey || event.altKey || event.metaKey) return;
   if (/^[0-9*#]$/.test(event.key)) press(event.key);
@@ -55,7 +60,7 @@ function call() {
   if (!/^[\w+:.@]{1,64}$/.test(to)) return tell("Type a number first, such as +15550100.");
   clear();
   log.replaceChildren();
-  caption.textContent = "";
+  caption.textContent = remark = "";
   line = new Line(to, caller.value.trim() || "anonymous", happen);
   add("note", `You call ${to}`);
   show();
@@ -66,8 +71,9 @@ function hangUp() {
   voice.hush();
   setDigits("");
   waiting = null;
+  remark = "Hanging up …";
   line?.hangUp();
-  show("Hanging up …");
+  show();
 }
 
 /** A key: of the number before a call, of an answer in it. */
@@ -162,9 +168,11 @@ function happen(event) {
       break;
     case "lost":
       waiting = null;
+      remark = "The line broke. Getting it back …";
       add("note", "The line broke");
-      return show("The line broke. Getting it back …");
+      break;
     case "back":
+      remark = "";
       add("note", "The line is back");
       break;
     case "hungup":
@@ -175,12 +183,12 @@ function happen(event) {
 }
 
 function over(event) {
-  const why = event.why ?? ending(event);
+  const why = (remark = event.why ?? ending(event));
   line = waiting = null;
   setDigits("");
   caption.textContent = "";
   add(event.event === "refused" || event.reason === "error" ? "note bad" : "note", why);
-  show(why);
+  show();
   if (document.activeElement === document.body) $("call").focus();
 }
 
@@ -200,7 +208,7 @@ function ending({ reason, detail }) {
 
 // -- showing -----------------------------------------------------------------------------------------------------------------------------
 
-function show(text = null) {
+function show() {
   const inCall = line !== null;
   const focused = document.activeElement;
   $("call").hidden = inCall;
@@ -209,7 +217,8 @@ function show(text = null) {
   number.readOnly = caller.readOnly = inCall;
   $("handset").classList.toggle("in-call", inCall);
   $("handset").classList.toggle("listening", waiting !== null);
-  status.textContent = text ?? state();
+  const text = remark || state();
+  if (status.textContent !== text) status.textContent = text; // what is the same is not read out anew
   $("nothing").hidden = log.hasChildNodes();
 }
 

@@ -76,16 +76,24 @@ class Phone:
         """Take up the receiver. `dials`: how calls to other numbers end when the server connects us; they are `completed` otherwise."""
         return Call(self, dials or {})
 
+    def call_again(self, sid: str, turn: int | None) -> "Call":
+        """Go on with a call that another phone has lost, where its server asks again: from the answer to a turn, or the very first one."""
+        call = Call(self, {})
+        call.sid = sid
+        call.first = VOICE if turn is None else f"{VOICE}?turn={turn}&again=1"
+        return call
+
 
 class Call:
     """One call. Each step gives what was heard until the phone next waits for the caller, or the call is over.
 
-    `waiting` is what the phone waits for now, `ended` how the call ended, `trace` all that happened so far. A step that raises
-    `UnreachableError` can be taken again; one at the wrong time raises `NobodyListensError`.
+    `waiting` is what the phone waits for now, `ended` how the call ended, `trace` all that happened so far, `first` where the call begins
+    on its server. A step that raises `UnreachableError` can be taken again; one at the wrong time raises `NobodyListensError`.
     """
 
     def __init__(self, phone: Phone, dials: Mapping[str, DialStatus]) -> None:
         self.sid = f"CA{secrets.token_hex(16)}"
+        self.first = VOICE
         self.waiting: Asked | Recording | None = None
         self.ended: HungUp | None = None
         self.trace: list[Event] = []
@@ -140,7 +148,7 @@ class Call:
     async def _step(self, step: Input | None) -> AsyncIterator[Event]:
         if self.ended is not None:
             raise NobodyListensError(f"the call is over ({self.ended.reason}): nobody hears {step}")
-        if (step is None) == bool(self._url):
+        if (step is None) == bool(self._url) and not isinstance(step, HangUp):
             raise NobodyListensError("a call is started once, and before anything else")
         if self.waiting is None and isinstance(step, Keys | Words | Nothing):
             raise NobodyListensError(f"the phone was interrupted and waits for nobody: it can only hang up, not hear {step}")
@@ -166,7 +174,7 @@ class Call:
         """Give the caller's part to what waits for it."""
         self._documents = 0
         if step is None:
-            await self._fetch(self._phone.base_url + VOICE)
+            await self._fetch(self._phone.base_url + self.first)
         elif isinstance(waiting, Recording):
             if isinstance(step, HangUp):
                 self._status = "completed"

@@ -42,11 +42,13 @@ class Answer:
 class Webhooks:
     """Sends requests as the holder of an auth token.
 
-    `patience`: how often a request is sent in all while the server is not there or says 503, four times a second.
+    `patience`: how often a request is sent in all while the server is not there or says 503, four times a second. `door` is where a server
+    is reached that knows itself by the address `public`.
     """
 
-    def __init__(self, auth_token: str, patience: int) -> None:
+    def __init__(self, auth_token: str, patience: int, *, public: str = "", door: str = "") -> None:
         self._auth_token = auth_token
+        self._public, self._door = public, door
         self.patience = patience
         self._client: aiohttp.ClientSession | None = None
 
@@ -86,7 +88,7 @@ class Webhooks:
             url, body = request.url, urlencode(request.pairs).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
             headers["X-Twilio-Signature"] = sign(self._auth_token, url, request.pairs)
-        target = URL(url, encoded=True)
+        target = URL(self._door + url.removeprefix(self._public) if self._door else url, encoded=True)
         async with self._client.request(request.method, target, data=body, headers=headers, allow_redirects=False) as response:
             return Answer(response.status, response.content_type, await response.text("utf-8", "replace"))
 

@@ -109,6 +109,8 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     for name in ENVIRONMENT:
         monkeypatch.setenv(name, "hemlis")
     monkeypatch.setenv("PUBLIC_URL", "https://env.example.com")
+    monkeypatch.setenv("PHONE_PAGE_TOKEN", "hemlis hemlis hemlis")
+    monkeypatch.setenv("DUFFEL_API_URL", "https://me:hemlis@fares.example.com")
     for url, told in {
         "redis://user:hemlis@db.example.com:6379/2": "redis://:***@db.example.com:6379/2",
         "unix://:hemlis@/run/valkey?db=3": "unix://:***@/run/valkey?db=3",

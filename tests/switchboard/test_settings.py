@@ -345,7 +345,7 @@ def test_a_file_that_is_no_toml_is_named_with_the_place() -> None:
 
 def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SECRETS:
-        monkeypatch.setenv(name, "hemlis")
+        monkeypatch.setenv(name, "hemlis" * 3)
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC1")
     monkeypatch.setenv("REDIS_URL", "redis://:hemlis@cache:6379/0")
     found = settings("lines = {}")
