@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run call chat test check tests proof simulation teeth fuzz bench format lock clean
+.PHONY: run call chat test check tests proof simulation teeth fuzz chaos bench format lock clean
 
 run: $(STAMP)
 	@$(BIN)/switchboard serve
@@ -38,6 +38,9 @@ teeth: $(STAMP)
 
 fuzz: $(STAMP)
 	@PYTHONPATH=.:tests $(BIN)/python -m support.fuzz $(SEED)
+
+chaos: $(STAMP)
+	@PYTHONPATH=.:tests $(BIN)/python -m support.chaos $(SEED) $(KILLS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(if $(FULL),--full)
