@@ -120,8 +120,8 @@ class Opens:
         if self._shape is None:
             steps = self.steps
             if len(steps) == 1:
-                for step in steps.values():
-                    self._shape = crc32(f"{step.id} {step.kind} {step.name}".encode())
+                (step,) = steps.values()
+                self._shape = crc32(f"{step.id} {step.kind} {step.name}".encode())
             else:
                 self._shape = crc32("\n".join(sorted([f"{step.id} {step.kind} {step.name}" for step in steps.values()])).encode())
         return self._shape
