@@ -13,10 +13,6 @@ import pytest
 _SUFFIX: Final = ".json"
 
 
-class HistoryDiffers(Exception):  # noqa: N818 - the outcome of a test, not a mistake of ours
-    """The code does not do, or does not say, what a history has; the text is the whole report."""
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take `--switchboard-replay`."""
     parser.getgroup("switchboard").addoption(
@@ -68,16 +64,12 @@ class History(pytest.Item):
         self._recorded = recorded
 
     def runtest(self) -> None:
-        """Replay it. Raises `HistoryDiffers`."""
+        """Replay it."""
         from switchboard.verdicts import judge  # noqa: PLC0415 - see above
 
         verdict = judge(self.name, self._recorded, self._registry())
         if verdict.differs or verdict.rewordings:
-            raise HistoryDiffers(_report(verdict))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The report alone: where in this module it was raised helps nobody."""
-        return str(excinfo.value) if isinstance(excinfo.value, HistoryDiffers) else super().repr_failure(excinfo, style)
+            pytest.fail(_report(verdict), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Where it is, for pytest."""

@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,9 @@ Source = Recorded | Path
 
 BATCH: Final = 100
 """Sources that go to a process at once: a few hundredths of a second of work, which is much more than the way there costs."""
+
+_BATCH_BYTES: Final = 4_000_000
+"""Of histories in a batch; long ones would else take a lot of memory on their way."""
 
 _AHEAD: Final = 2
 """Batches for each process that are read before their turn has come."""
@@ -60,7 +64,7 @@ async def tally_of(sources: AsyncIterator[Source], count: int, jobs: int, step: 
             step()
         return tally
     try:
-        return await _judge_in(ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin), sources, jobs * _AHEAD, step)
+        return await _judge_in(ProcessPoolExecutor(jobs, get_context("spawn")), sources, jobs * _AHEAD, step)
     except BrokenProcessPool:
         raise ReplayError(
             "A process that replays has died. Does a workflow end its process, or take all memory? With --jobs 1 there is none to die."
@@ -78,27 +82,41 @@ async def _judge_in(pool: ProcessPoolExecutor, sources: AsyncIterator[Source], m
                 step()
             tally.merge(each.result())
 
-    batch: list[Source] = []
-
-    def send() -> None:
-        running[asyncio.get_running_loop().run_in_executor(pool, _work, batch.copy())] = len(batch)
-        batch.clear()
-
     try:
-        async for source in sources:
-            batch.append(source)
-            if len(batch) == BATCH:
-                send()
-                if len(running) >= most:
-                    await collect()
-        if batch:
-            send()
+        async for batch in _batches(sources):
+            with _deaf():
+                running[asyncio.get_running_loop().run_in_executor(pool, _work, batch)] = len(batch)
+            if len(running) >= most:
+                await collect()
         while running:
             await collect()
     finally:
         pool.shutdown(cancel_futures=True)
         await asyncio.gather(*running, return_exceptions=True)  # one trouble is told, the others are the same
     return tally
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that start here do not hear Ctrl-C: it is for this one, which ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def _batches(sources: AsyncIterator[Source]) -> AsyncIterator[list[Source]]:
+    batch: list[Source] = []
+    size = 0
+    async for source in sources:
+        batch.append(source)
+        size += sum(map(len, source.elements)) if isinstance(source, Recorded) else 0
+        if len(batch) == BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _judge_all(sources: Iterable[Source], registry: Registry, tally: Tally) -> None:
@@ -108,10 +126,6 @@ def _judge_all(sources: Iterable[Source], registry: Registry, tally: Tally) -> N
 
 
 # -- in the other processes ----------------------------------------------------------------------------------------------------------------
-
-
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one, which ends it
 
 
 @cache

@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.butler import WORKFLOWS
 from support.corpus import recorded
 from support.edits import ASSISTANT, BAD, BEDTIME, DESK, ERRANDS, GOOD, SANTA, applied, code_of, copied
 from support.mutations import Edit
+from support.simulation import play
 
 from switchboard.history_files import Recorded, write
 from switchboard.replay import replay
@@ -126,6 +128,20 @@ def test_the_corpus_has_what_can_happen(corpus: list[Recorded]) -> None:
     assert min(kinds[name] for name in ("Memo", "failure", "Heard", "Fired", "Sent", "Left")) > 50, kinds
     heard = Counter(event.type for event in everything if isinstance(event, Heard))
     assert set(heard) == {"said", "pressed", "intent", "silence", "recorded", "transferred", "returned", "errand", "cancel"}
+
+
+@pytest.mark.parametrize("seeds", [range(8), pytest.param(range(1_000, 1_300), marks=pytest.mark.proof)], ids=["few", "many"])
+@pytest.mark.parametrize("pushes", [False, True])
+def test_there_is_no_false_alarm_over_what_handlers_wrote_in_every_trouble(seeds: range, pushes: bool) -> None:
+    registry, count = Registry(WORKFLOWS), 0
+    for seed in seeds:
+        for session, stored in play(seed, pushes=pushes).town.store.histories.items():
+            elements = tuple(stored.elements)
+            led_to = replay(session, elements, registry, strict=True).led_to
+            verdict = judge(f"seed {seed}, {session}", Recorded(session, elements, led_to=led_to), registry)
+            assert verdict.outcome == "same", verdict
+            count += 1
+    assert count > len(seeds)
 
 
 @pytest.mark.proof
