@@ -18,7 +18,7 @@ async def stored_histories(settings: Settings) -> AsyncGenerator[History, None]:
             f"There is no data directory {settings.data.absolute()}. Run this where the server runs, or name its directory with --data, "
             "or its store with REDIS_URL."
         )
-    async with opened_store(settings) as history:
+    async with opened_store(settings, serving=False) as history:
         yield history
 
 

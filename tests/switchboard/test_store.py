@@ -15,6 +15,7 @@ from support.valkey import Valkey
 
 from handlers.errors import FormatError, HandlerError, StoreError
 from switchboard.doctor import examine
+from switchboard.histories import stored_histories
 from switchboard.settings import ENVIRONMENT, load
 from switchboard.store import opened_store
 
@@ -116,6 +117,8 @@ async def test_a_server_that_waits_for_replicas_is_ready_only_when_they_are_ther
     async with opened_store(load()) as history:
         with pytest.raises(StoreError, match=r"only 0 of 1 replicas .*: see to its replicas, or lower \[store\] replicas"):
             await history.load("readiness")  # what /readyz asks
+        async with stored_histories(load()) as looked_at:
+            assert await looked_at.load("readiness") == ()
         replicas = next(each for each in await found(capsys, well=False) if each["check"] == "replicas")
         assert (replicas["status"], replicas["remedy"]) == ("bad", "start them, or lower [store] replicas")
 
