@@ -76,14 +76,13 @@ def _codes() -> frozenset[str]:
 
 @cache
 def _names() -> dict[str, str]:
-    """Names and their codes: those of cities with a code of their own, of other cities, and of airports, in this order."""
+    """Names and their codes: first of cities with a code of their own, then of large airports and their cities, then of all others."""
     import airportsdata  # noqa: PLC0415 - see above
 
     cities = {plain(_GENERIC.sub("", city["name"].lower())): code for code, city in airportsdata.load_iata_macs().items()}
     known = ALSO | cities
     ranked = sorted(
         (
-            code not in LARGE,
             bool(_SMALL.search(each["name"])),
             "international" not in each["name"].lower(),
             not each["icao"],

@@ -20,6 +20,8 @@ from handlers.bindings.airports import LARGE, code_of, plain, well_known
         ("St. Petersburg", "LED"),
         ("Venice", "VCE"),
         ("Naples", "NAP"),
+        ("Vancouver", "YVR"),
+        ("Orlando", "MCO"),
         ("Melbourne", "MEL"),
         ("Sydney", "SYD"),
         ("Birmingham", "BHX"),

@@ -290,5 +290,8 @@ async def test_places_are_named_by_name_too():
         settings = FareSettings(SecretStr(TOKEN), url)
         assert (await perform(settings, Trip("San Francisco", "new york", DAY))).error is None
         outcome = await perform(settings, Trip("Xyzzyville", "JFK", DAY))
+        same = await perform(settings, Trip("London", "lon", DAY))
     assert [(way["origin"], way["destination"]) for way in endpoint.requests[0]["slices"]] == [("SFO", "NYC")]
     assert outcome.error == ("TerminalError", "there is no airport or city Xyzzyville. Give the IATA code, such as LHR", True)
+    assert same.error == ("TerminalError", "a flight ends elsewhere than it begins", True)
+    assert len(endpoint.requests) == 1
