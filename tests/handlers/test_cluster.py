@@ -191,6 +191,20 @@ async def test_inputs_go_on_while_a_slot_moves_to_and_fro(history: RedisHistory,
     assert await history.load(session) == known[:500]
 
 
+async def test_a_planned_failover_costs_nothing(history: RedisHistory, formed: Cluster) -> None:
+    """The former primary sends to its successor (MOVED), and those who ask it nothing new are not disturbed."""
+    sessions = [session for session in SPREAD if formed.primaries()[0] is formed.primary_of(slot_of_session(session))][:20]
+    known = dict(zip(sessions, [(element(),) for _ in sessions], strict=True))
+    await asyncio.gather(*(history.append(Append(session, 0, b"", events)) for session, events in known.items()))
+    replica = formed.replica_of(formed.primaries()[0])
+    replica.cluster("FAILOVER")
+    await asyncio.to_thread(formed.wait_for_successor, replica)
+
+    replies = await asyncio.gather(*(write(history, session, events) for session, events in known.items()))
+    assert {(reply.status, reply.length) for reply in replies} == {("ok", 2)}
+    await asyncio.to_thread(formed.wait)
+
+
 async def test_a_cluster_with_a_gap_is_told() -> None:
     node = Node(*free_ports(2))
     try:
@@ -230,7 +244,7 @@ async def test_a_cluster_url_to_a_single_server_is_refused() -> None:
 
 
 async def test_the_url_of_a_single_server_to_a_node_of_a_cluster_is_refused(formed: Cluster) -> None:
-    for node in formed.nodes[:PRIMARIES]:
+    for node in formed.primaries():
         with pytest.raises(StoreError, match=r"it is one node of a cluster: let REDIS_URL begin with redis\+cluster://"):
             await opened(f"redis://127.0.0.1:{node.port}")
     replica = next(node for node in formed.nodes if not node.primary)
@@ -239,7 +253,7 @@ async def test_the_url_of_a_single_server_to_a_node_of_a_cluster_is_refused(form
 
 
 async def test_one_primary_that_drops_histories_when_it_is_full_is_enough_to_be_refused(formed: Cluster) -> None:
-    node = formed.nodes[1]
+    node = formed.primaries()[1]
     node.client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(StoreError, match=rf":{node.port}: it drops histories .*allkeys-lru.*: set its maxmemory-policy to noeviction"):
