@@ -4,6 +4,7 @@ One history is one test. It fails where the code does not repeat what is on reco
 pytest imports this module, so what it works with is imported when there are histories.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "HistoryFi
     if file_path.suffix != _SUFFIX or not any(file_path.is_relative_to(place) for place in parent.config.stash[_PLACES]):
         return None
     return HistoryFile.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(tryfirst=True)  # before any are left out on purpose
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse to go on without the histories that were asked for: a test that has nothing to look at would never fail."""
+    if config.args_source is config.ArgsSource.ARGS or session.testsfailed:
+        return
+    for place in config.stash[_PLACES]:
+        if not any(isinstance(item, History) and item.path.is_relative_to(place) for item in items):
+            raise pytest.UsageError(
+                f"--switchboard-replay: pytest does not look into {place}. See its settings norecursedirs and --ignore."
+            )
 
 
 class HistoryFile(pytest.File):
@@ -91,9 +104,9 @@ _REGISTRY: Final = pytest.StashKey[Any]()
 
 
 def _found(config: pytest.Config, name: str) -> Path:
-    """A folder, looked for where pytest was called and beside its settings. A test that has nothing to look at would never fail."""
+    """A folder of histories, looked for where pytest was called and beside its settings."""
     for root in (config.invocation_params.dir, config.rootpath):
-        place = root / name
+        place = Path(os.path.abspath(root / name))  # noqa: PTH100 - resolve() would follow links, and pytest does not
         if any(place.rglob(f"*{_SUFFIX}")):
             return place
     raise pytest.UsageError(

@@ -117,6 +117,10 @@ def test_a_file_that_holds_none_is_an_error_and_so_is_a_folder_without_any(proje
         done = project.pytest(f"--switchboard-replay={name}")
         assert done.returncode == 4
         assert f"ERROR: --switchboard-replay: there are no histories (*.json) in {name}." in done.stderr
+    project.record(".hidden/one.json", PIN)
+    done = project.pytest("--switchboard-replay=.hidden")
+    assert done.returncode == 4
+    assert f"ERROR: --switchboard-replay: pytest does not look into {project.folder / '.hidden'}." in done.stderr + done.stdout
 
 
 def test_a_folder_that_is_looked_through_anyway_is_collected_once_and_a_test_named_alone_stays_alone(project: Project) -> None:
