@@ -14,7 +14,7 @@ async def chromium():
     if path is None:
         if named := os.environ.get("SWITCHBOARD_BROWSER"):
             pytest.fail(f"SWITCHBOARD_BROWSER names {named}, which is no program: `sh .ci/browser` installs one and prints where it is")
-        pytest.skip("no Chromium is installed: apt-get install chromium, or name one by SWITCHBOARD_BROWSER=/path/to/it")
+        pytest.skip("no Chromium is installed: apt-get install chromium-headless-shell, or name one by SWITCHBOARD_BROWSER=/path/to/it")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=["--disable-gpu"])
         yield browser

@@ -14,7 +14,13 @@ RICH = "# Title\n\nSome *words*, `code` and [a link](https://example.com).\n\n> 
 
 
 @pytest.mark.parametrize(
-    ("name", "looks"), [("day", DESK), ("night", DESK | NIGHT), ("phone by day", PHONE), ("phone by night", PHONE | NIGHT)]
+    ("name", "looks"),
+    [
+        pytest.param("day", DESK, id="day"),
+        pytest.param("phone by night", PHONE | NIGHT, id="phone by night"),
+        pytest.param("night", DESK | NIGHT, id="night", marks=pytest.mark.proof),
+        pytest.param("phone by day", PHONE, id="phone by day", marks=pytest.mark.proof),
+    ],
 )
 async def test_axe_finds_no_barrier(valkey_url, valkey, visitors, name, looks):
     async def check(state):

@@ -51,6 +51,7 @@ async def test_words_are_shown_as_they_stream_and_once_when_they_are_whole(valke
         await expect(ada.find("#coming")).to_be_empty()
 
 
+@pytest.mark.proof
 async def test_streamed_words_that_are_void_give_way_to_those_that_hold(valkey_url, valkey, visitors):
     mouth.reset()
     mouth.fail = 1
@@ -142,6 +143,7 @@ async def test_where_no_line_answers_the_page_says_so_and_how_to_mend_it(valkey_
         await ada.picture("no-line")
 
 
+@pytest.mark.proof
 async def test_a_message_that_the_server_refuses_says_why_and_can_be_written_anew(valkey_url, valkey, visitors):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.visit(house.url) as ada:
         await ada.words.evaluate("(box) => { box.value = '\\u0001'; }")
@@ -151,6 +153,7 @@ async def test_a_message_that_the_server_refuses_says_why_and_can_be_written_ane
         await expect(ada.find("#log")).to_contain_text("You said fine.")
 
 
+@pytest.mark.proof
 async def test_a_zone_that_the_server_does_not_know_is_left_to_the_line(valkey_url, valkey, visitors):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
         await context.add_init_script("Intl.DateTimeFormat.prototype.resolvedOptions = () => ({ timeZone: 'Mars/Olympus' });")

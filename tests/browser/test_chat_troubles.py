@@ -109,6 +109,7 @@ async def test_two_tabs_are_one_conversation_and_either_may_go(valkey_url, valke
         assert turns(valkey) == 4
 
 
+@pytest.mark.proof
 async def test_more_tabs_than_a_browser_opens_connections_share_one_connection_and_see_words_stream(valkey_url, valkey, visitors):
     mouth.reset()
     async with web_house(valkey_url, "support.chats:murmurer") as (house, _), visitors.context() as context:
@@ -123,6 +124,7 @@ async def test_more_tabs_than_a_browser_opens_connections_share_one_connection_a
             await tab.sees("hi", "Once")
 
 
+@pytest.mark.proof
 async def test_two_tabs_that_open_at_once_open_one_session(valkey_url, valkey, visitors):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
         tabs = await asyncio.gather(*(visitors.tab(context, house.url) for _ in range(3)))
@@ -147,6 +149,7 @@ async def test_a_new_conversation_in_one_tab_is_one_in_the_other(valkey_url, val
             await tab.sees("Hello!", "two", "You said two.")
 
 
+@pytest.mark.proof
 async def test_where_a_browser_has_no_locks_each_tab_sends_and_it_is_one_message(valkey_url, valkey, visitors):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
         await context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined });")
@@ -279,18 +282,18 @@ async def test_an_opening_whose_answer_gets_lost_is_one_session(valkey_url, valk
         assert len(list(valkey.scan_iter("sb:*:h:web:*"))) == 1
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('closed', 'SecurityError'); } });",
-        "Storage.prototype.setItem = function () { throw new DOMException('full', 'QuotaExceededError'); };",
-        "const set = Storage.prototype.setItem; Storage.prototype.setItem = function (...item) { if (this.length > 12) throw 0; set.apply(this, item); };",
-    ],
-    ids=["closed", "full", "soon full"],
-)
-async def test_a_storage_that_is_closed_or_full_keeps_nobody_from_talking(valkey_url, valkey, visitors, trouble):
+STORAGES = {
+    "closed": "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('closed', 'SecurityError'); } });",
+    "full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
+    "soon full": "const set = Storage.prototype.setItem; Storage.prototype.setItem = "
+    "function (...item) { if (this.length > 12) throw new DOMException('full', 'QuotaExceededError'); set.apply(this, item); };",
+}
+
+
+@pytest.mark.parametrize("how", ["soon full", *(pytest.param(each, marks=pytest.mark.proof) for each in ("closed", "full"))])
+async def test_a_storage_that_is_closed_or_full_keeps_nobody_from_talking(valkey_url, valkey, visitors, how):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
-        await context.add_init_script(trouble)
+        await context.add_init_script(STORAGES[how])
         ada = await visitors.tab(context, house.url)
         said = ["Hello!"]
         for number in range(6):

@@ -59,7 +59,9 @@ class Visitor:
 
     def _console(self, message: ConsoleMessage) -> None:
         """A request that failed is the network's fault, or the server's, and tested for by what the page makes of it."""
-        if message.type in ("error", "warning") and not re.match(r"Failed to load resource|WebSocket connection to \S+ failed", message.text):
+        if message.type in ("error", "warning") and not re.match(
+            r"Failed to load resource|WebSocket connection to \S+ failed", message.text
+        ):
             self.faults.append(f"{message.type}: {message.text}")
 
     # -- what there is to see --------------------------------------------------------------------------------------------------------------
