@@ -208,7 +208,6 @@ def test_exported_histories_tell_what_was_said_and_what_would_be_said_now(shop: 
 def test_other_words_are_a_failure_where_they_are_asked_to_be(shop: Shop) -> None:
     for number in range(2):
         shop.record(f"phone:CA{number}", PIN, TEA, price)
-    assert shop.run("replay", "--all", "--fail-on-reworded").returncode == 0
     shop.rewrite(SHOP.replace("Welcome.", "Good morning."))
     for words, code in (("--all",), 0), (("--all", "--fail-on-reworded"), 1), (("phone:CA1", "--fail-on-reworded"), 1):
         assert shop.run("replay", *words).returncode == code, words
