@@ -61,6 +61,11 @@ class AsyncioActor(pykka.Actor):
         self._timer_at = 0.0
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What its lines in the log are about: fields by their names."""
+        return {}
+
+    @property
     def waiting(self) -> int:
         """How many messages wait until it is done with the one before."""
         return 0 if self._waiting is None else len(self._waiting)
@@ -182,7 +187,7 @@ class AsyncioActor(pykka.Actor):
             self._go_on()
 
     def _survive(self, error: BaseException) -> None:
-        logger.error("%s met an error", self.actor_urn, exc_info=error)
+        logger.error("%s met an error", self.actor_urn, exc_info=error, extra=self.about)
         if not self.survives:
             self._die(error)
 
@@ -199,4 +204,4 @@ class AsyncioActor(pykka.Actor):
         try:
             self.on_death(error, left)
         except Exception:
-            logger.exception("%s met an error while it died", self.actor_urn)
+            logger.exception("%s met an error while it died", self.actor_urn, extra=self.about)

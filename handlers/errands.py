@@ -52,7 +52,7 @@ async def notify(post: Post, rng: Random, run: Run) -> bool:
     payload = {"errand": id_, "value": run.result, "error": error}
     answer = await _insist(post, rng, Inbound(parent, notice_id(run.session), "errand", payload, stored_suffices=True))
     if answer.state in ("ended", "handled"):
-        logger.warning("%s: nobody waits for the result of errand %s (%s)", parent, id_, run.session)
+        logger.warning("nobody waits for the result of errand %s (%s)", id_, run.session, extra={"session": parent})
     return answer.state != "failed"
 
 

@@ -85,6 +85,11 @@ class Handler(AsyncioActor):
         self._reported = False
 
     @property
+    def about(self) -> dict[str, Any]:
+        """See `AsyncioActor`."""
+        return self._journal.about
+
+    @property
     def leads(self) -> bool:
         """Whether this node holds the session's lease, as far as it knows."""
         return self._journal.mine
@@ -233,9 +238,9 @@ class Handler(AsyncioActor):
             self._reported = True
             self._house.counters["left_alone"] += 1
             logger.error(
-                "%s was taken over more than %d times without progress and is left alone: it may be what kills the process. "
+                "the session was taken over more than %d times without progress and is left alone: it may be what kills the process. "
                 "See `switchboard sessions show %s`.",
-                self.session, TAKE_OVERS, self.session,
+                TAKE_OVERS, self.session, extra=self.about,
             )  # fmt: skip
 
     async def _tell_news(self, read: Read) -> None:

@@ -6,6 +6,7 @@ process when it has returned True. A run that was fed on trust and whose append 
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -36,6 +37,8 @@ TAKE_OVERS = 5
 
 TRIES = 8
 """How often something is appended anew after others were faster; more than that and whoever wants it has to come again."""
+
+_DIGITS = re.compile(r"\d")
 
 E = TypeVar("E", Heard, Left, Memo, Fired, Sent)
 C = TypeVar("C", bound=Append | Restart)
@@ -112,9 +115,9 @@ class Journal(Record):
         self._house.counters.rehydration.note(time.perf_counter() - begun)
         self._watched = self.run is not None and self._needs.watch(self.run)
         if self.broken:
-            logger.error("%s is %s: %s", self.session, self.state, self.problem)
+            logger.error("the session is %s: %s", self.state, self.problem, extra=self.about)
         elif self.run is not None and self.run.failure is not None:
-            logger.error("%s has failed: %s", self.session, self.run.failure.traceback)
+            logger.error("the session has failed: %s", without_values(self.run.failure.traceback), extra=self.about)
 
     async def recall(self, turn: int | str, offset: int = 0) -> Answer | None:
         """The answer to a turn that the run no longer remembers; see `handlers.recall`."""
@@ -329,3 +332,17 @@ class Journal(Record):
             self._needs.lead(asked_at, since, sure=sure, taken_over=reply.attempts > 0 or not command.events)
         else:
             self._needs.step_down()
+
+
+def without_values(traceback: str) -> str:
+    """A traceback without the digits that stand in what the exceptions say: they may be a caller's PIN. `sessions show` has them all."""
+    lines, code = [], 0
+    for line in traceback.splitlines():
+        if line.startswith("  File "):
+            code = 2  # the line of the code follows, and maybe one that marks a part of it
+        elif code and line.startswith("    "):
+            code -= 1
+        else:
+            code, line = 0, _DIGITS.sub("#", line)  # noqa: PLW2901 - it is the line without them from here on
+        lines.append(line)
+    return "\n".join(lines)

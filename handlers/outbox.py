@@ -197,7 +197,8 @@ class Outbox:
             try:
                 receipt = await messenger.post(delivery, look=look)
             except Exception:
-                logger.exception("a messenger has failed to post %s; it will be asked again", delivery.key)
+                words = "a messenger has failed to post %s; it will be asked again"
+                logger.exception(words, delivery.key, extra=_about(run, unsent.turn))
                 look = True
                 await asyncio.sleep(min(AGAIN_SECONDS[0] * 2.0 ** min(attempt, 60), AGAIN_SECONDS[1]))
             else:
@@ -230,9 +231,9 @@ class Outbox:
         if not self._reported:
             self._reported = True
             logger.error(
-                "%s has something to send by the channel %s, which is not here or cannot post: nobody sees what is said there. "
+                "the session has something to send by the channel %s, which is not here or cannot post: nobody sees what is said there. "
                 "Install or configure the channel; what waits is sent then (`switchboard doctor` names what was given up meanwhile).",
-                run.session, run.opened.channel,
+                run.opened.channel, extra=_about(run, run.unsent[0].turn),
             )  # fmt: skip
 
 
@@ -242,7 +243,13 @@ def _logged(expected: Expected) -> Iterator[None]:
     try:
         yield
     except Exception:
-        logger.exception("a messenger has failed at the placeholder %s", expected.key)
+        logger.exception("a messenger has failed at the placeholder %s", expected.key, extra={"session": expected.place.session})
+
+
+def _about(run: Run, turn: str) -> dict[str, Any]:
+    """What a line of the log about an output says."""
+    known = run.turns.last.get(turn)
+    return {"session": run.session, "turn": None if known is None else known.number}
 
 
 def key_of(run: Run, unsent: Unsent) -> str:

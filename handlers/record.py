@@ -1,7 +1,7 @@
 """What one incarnation knows of a session: how long its history is, its tail, and the run that has replayed it."""
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 from handlers.history import PAGE, History
 from workflows.errors import NondeterminismError, UndecodableError
@@ -48,6 +48,12 @@ class Record:
         self._anchor = NOWHERE
         self._history = history
         self._registry = registry
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a line of the log about it says: the session, and the number of the turn that it is at."""
+        turn = None if self.run is None else self.run.turns.current
+        return {"session": self.session, "turn": None if turn is None else turn.number}
 
     @property
     def broken(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Literal
 
 import msgspec
+from structlog.contextvars import bind_contextvars
 
 from handlers import errands
 from handlers.actors import AsyncioActor
@@ -181,7 +182,8 @@ class Work:
 
     async def _perform(self, run: Run, step: Open, want: Want, handler: AsyncioActor) -> None:
         """Do what a step wants and come back with the outcome."""
-        house, life = self._house, self._life
+        house, life, turn = self._house, self._life, run.turns.current
+        bind_contextvars(session=run.session, turn=None if turn is None else turn.number, step=step.id)  # for whatever logs from here on
         outcome = Outcome()
         match step.step:
             case CallStep(stream=True) as call:

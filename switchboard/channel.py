@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
 from handlers.deliveries import Messenger
 from handlers.errors import HandlerError, OverloadError, TooOftenError
@@ -22,12 +23,14 @@ from handlers.reply import ReplyTo
 from switchboard.follow import Following
 from switchboard.guard import Limits
 from switchboard.histories import load_whole
+from switchboard.logs import TURNS
 from switchboard.rates import Rates
 from switchboard.replay import Replay, replay
 from switchboard.settings import Line, Settings
 from workflows.turns import Answer
 
 logger = logging.getLogger(__name__)
+turns = logging.getLogger(TURNS)
 SHARE = 0.9
 """The part of the connections that may wait for answers; the last ones are for those who are told to come later, and for machines."""
 
@@ -65,6 +68,7 @@ class Exchange:
         self._most = max(1, int(limits.max_connections * SHARE))
         self._waiting: set[ReplyTo[Answer]] = set()
         self._patience = math.inf
+        self._tells = settings.logs.turns
         self._quiet_until = 0.0
 
     def public_url(self, request: web.Request) -> str:
@@ -122,11 +126,17 @@ class Exchange:
         self._waiting.add(reply)
         try:
             self._post.post(msgspec.structs.replace(inbound, reply_to=reply))
-            return await reply.get(min(patience, self._patience))
+            answer = await reply.get(min(patience, self._patience))
         except TimeoutError:
             return None
+        except HandlerError:
+            bind_contextvars(session=inbound.session, input=inbound.id)  # for whatever the channel logs about it
+            raise
         finally:
             self._waiting.discard(reply)
+        if self._tells:
+            _tell(inbound, answer)
+        return answer
 
     async def collect(self, session: str, turn: int | str | None, offset: int, patience: float = 0.0) -> Answer | None:
         """What was said in a turn (None: the last one) and since, from `offset` on.
@@ -135,13 +145,15 @@ class Exchange:
         """
         reply: ReplyTo[Answer] = ReplyTo()
         self._post.post(Collect(session, turn, offset, reply, wait=patience > 0))
-        if not patience:
-            return await reply.get()
-        self._waiting.add(reply)
+        if patience:
+            self._waiting.add(reply)
         try:
-            return await reply.get(min(patience, self._patience))
+            return await reply.get(min(patience, self._patience) if patience else None)
         except TimeoutError:
             return None
+        except HandlerError:
+            bind_contextvars(session=session, turn=turn)
+            raise
         finally:
             self._waiting.discard(reply)
 
@@ -225,6 +237,11 @@ class Running(Protocol):
     def running(self, app: web.Application, /) -> AsyncIterator[None]:
         """Begin, yield once, and end: aiohttp's `cleanup_ctx`."""
         ...
+
+
+def _tell(inbound: Inbound, answer: Answer) -> None:
+    about = {"session": inbound.session, "turn": answer.turn, "input": inbound.id, "type": inbound.type, "state": answer.state}
+    turns.info("an input was answered", extra=about)
 
 
 def opening(line: Line, channel: str, address: str, caller: str | None, facts: dict[str, object]) -> Opening:

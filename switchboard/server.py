@@ -18,6 +18,7 @@ from handlers.errors import HandlerError
 from handlers.handler import House
 from handlers.history import History
 from handlers.messages import Message
+from switchboard import logs
 from switchboard.board import Board
 from switchboard.channel import Channel, Exchange, Page, Pushing, Running
 from switchboard.drain import drain
@@ -206,6 +207,7 @@ def run(
     settings: Settings, listening: Callable[[str], None], *, one_of_several: bool = False, listener: socket.socket | None = None
 ) -> None:
     """Serve in this process until it is told to stop (SIGINT, SIGTERM); see `serve`."""
+    logs.heed(settings)
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
 

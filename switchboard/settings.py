@@ -147,6 +147,12 @@ class LimitSettings(_Table):
     per_caller: PerTime | None = None
 
 
+class LogSettings(_Table):
+    """`turns`: whether there is a line for each input."""
+
+    turns: bool = False
+
+
 class StoreSettings(_Table):
     """Where histories are kept.
 
@@ -203,6 +209,7 @@ class Settings(_Table):
     )
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
+    logs: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
     sessions: SessionSettings = SessionSettings()
     web: WebSettings = WebSettings()
@@ -264,6 +271,7 @@ class Settings(_Table):
 _TABLES: Final[dict[str, type[_Table]]] = {
     "server": ServerSettings,
     "limits": LimitSettings,
+    "logs": LogSettings,
     "store": StoreSettings,
     "sessions": SessionSettings,
     "web": WebSettings,

@@ -124,7 +124,8 @@ class Alexa:
             case "SessionEndedRequest":
                 await self._turns.leave(self._session(envelope), envelope, request.reason or "", until)
                 if request.error is not None:
-                    logger.warning("alexa: a session ended with an error: %.500r", request.error)
+                    about = {"session": self._session(envelope)}
+                    logger.warning("alexa: a session ended with an error: %.500r", request.error, extra=about)
             case "System.ExceptionEncountered":
                 logger.warning("alexa: an answer of ours was not taken: %.500r, caused by %.200r", request.error, request.cause)
             case other:

@@ -83,7 +83,8 @@ class Phone:
         query = request.query
         line = self._exchange.line("phone", fields.get("To", ""))
         if line is None:
-            logger.warning("no line for %.99r: add it to [lines], or a phone:* line", fields.get("To"))
+            words = "no line for %.99r: add it to [lines], or a phone:* line"
+            logger.warning(words, fields.get("To"), extra={"session": f"phone:{fields['CallSid']}"})
             return _xml(twiml.say(NOT_IN_SERVICE), twiml.hangup())
         session = f"phone:{fields['CallSid']}"
         turn = _number(query.get("turn"))
@@ -98,7 +99,7 @@ class Phone:
             words = TOO_OFTEN if isinstance(error, TooOftenError) else BUSY
             return self._one_moment(turn, _number(query.get("again")) or 0, words)
         except HandlerError as error:
-            logger.warning("%s: %s", session, error)
+            logger.warning("the caller hears one moment: %s", error)
             return self._one_moment(turn, _number(query.get("again")) or 0)
         return _xml(*self._render(answer, line, _number(query.get("polls")) or 0))
 
@@ -123,7 +124,7 @@ class Phone:
             await self._exchange.send(inbound, PATIENCE)
         except HandlerError as error:
             if not isinstance(error, OverloadError):
-                logger.warning("%s: %s", inbound.session, error)
+                logger.warning("Twilio is asked to send it again: %s", error)
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"}) from None
 
     # -- turns -----------------------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from structlog.contextvars import bind_contextvars
+
 from handlers.deliveries import Delivery, Expected, Place
 from handlers.errands import is_notice
 from telephony import slack_blocks as blocks
@@ -79,6 +81,7 @@ class SlackMessenger:
 
     async def post(self, delivery: Delivery, *, look: bool) -> dict[str, Any]:
         """See `Messenger`. The receipt: `ts` of the first message, and how many `parts` there are if it took several."""
+        bind_contextvars(session=delivery.place.session, input=delivery.turn)  # for whatever is logged about it, below this, too
         spot, placeholder = Spot.of(delivery.place, delivery.turn), _key_of_placeholder(delivery.place, delivery.turn)
         shown = await _looks(delivery)
         receipt: dict[str, Any] = {} if len(shown) == 1 else {"parts": len(shown)}
@@ -88,8 +91,8 @@ class SlackMessenger:
                 try:
                     ts = await self._patiently(spot, each, blocks.part_key(delivery.key, number), replaced, look=look)
                 except SlackRefusedError as error:
-                    words = "%s: Slack does not take what was said in %s: %s"
-                    logger.error(words, delivery.place.session, spot.channel, error)  # noqa: TRY400 - a traceback would say nothing more
+                    words = "Slack does not take what was said in %s: %s"
+                    logger.error(words, spot.channel, error)  # noqa: TRY400 - a traceback would say nothing more
                     return receipt | {"error": error.code}
                 replaced = ""
                 receipt.setdefault("ts", ts)
