@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telephony.simulators.model.rules import answer
@@ -116,6 +116,7 @@ def test_a_month_from_the_last_day_of_a_long_one_is_the_last_of_the_next() -> No
     assert iso(found.at) == "2027-02-28T10:00:00"
 
 
+@settings(max_examples=200, deadline=None)
 @given(LOCAL, st.sampled_from(ZONES), st.sampled_from(WAYS))
 def test_a_date_and_a_time_written_out_are_read_back_in_every_zone_and_season(at: datetime, zone: str, way: str) -> None:
     at = at.replace(second=0, microsecond=0)
@@ -130,6 +131,7 @@ def test_a_date_and_a_time_written_out_are_read_back_in_every_zone_and_season(at
     assert read_moment(iso(found.at), ZoneInfo(zone)).at.timestamp() == read_moment(at.isoformat(), ZoneInfo(zone)).at.timestamp()
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.integers(1, 5_000), st.sampled_from(ZONES), LOCAL)
 def test_minutes_ahead_are_minutes_on_every_night_of_the_year(minutes: int, zone: str, now: datetime) -> None:
     here = now.replace(microsecond=0, tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(zone))
@@ -154,6 +156,7 @@ WORDS = re.findall(
 )
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=8), max_size=14))
 def test_whatever_is_typed_there_is_a_moment_or_none(words: list[str]) -> None:
     found = find(" ".join(words), NOW)
