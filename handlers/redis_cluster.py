@@ -104,16 +104,16 @@ class ClusterLink:
                     link = await self._owner(slot)
                 case "CLUSTERDOWN":  # or cut off from the others, who may have made somebody else a primary
                     self._look_again()
-                    return reply
+                    return Refusal(reply.text, link.address.name)
                 case kind:
                     if kind in _ELSEWHERE:
                         link.doubt(reply)
-                    return reply
+                    return Refusal(reply.text, link.address.name)
         raise StoreError(self.told(f"slot {slot} is being moved from one node to another: it goes on by itself when that is done"))
 
     def accept(self, reply: Any) -> Any:
-        """Return a reply that is no refusal; a refusal is raised as a `StoreError`."""
-        return accept(reply, self.told)
+        """Return a reply that is no refusal; a refusal is raised as a `StoreError` that names the node."""
+        return accept(reply, lambda why: f"The store at {reply.by}: {why}.")
 
     async def nodes(self) -> tuple[Link, ...]:
         """All primaries. What cannot be reached is raised."""
@@ -207,14 +207,14 @@ class ClusterLink:
                     best = view
                 if view.epoch >= self._epoch:
                     break
+            if best is not None:
+                self._learn(best)
+            self._trouble = "" if best is not None else troubles[-1]
         finally:
             self._survey = None
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        if best is not None:
-            self._learn(best)
-        self._trouble = "" if best is not None else troubles[-1]
 
     def _whom_to_ask(self) -> list[Address]:
         """Some of the nodes that are there; without a majority, which is what decides in a cluster, also what REDIS_URL names."""

@@ -9,9 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the store says instead of a reply to one command, such as `OOM command not allowed …`; the connection is fine."""
+    """What the store says instead of a reply to one command, such as `OOM command not allowed …`; the connection is fine.
+
+    `by`: the node of a cluster that says it.
+    """
 
     text: str
+    by: str = ""
 
     @property
     def kind(self) -> str:

@@ -262,6 +262,16 @@ async def test_one_primary_that_drops_histories_when_it_is_full_is_enough_to_be_
         node.client.config_set("maxmemory-policy", "noeviction")
 
 
+async def test_a_refusal_names_the_node(formed: Cluster, history: RedisHistory) -> None:
+    node = formed.primary_of(slot_of_session(SPREAD[0]))
+    node.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreError, match=rf"127\.0\.0\.1:{node.port}: it refused \(OOM .*\): its memory is full: raise its maxmemory"):
+            await write(history, SPREAD[0])
+    finally:
+        node.client.config_set("maxmemory", 0)
+
+
 async def test_another_format_is_refused(formed: Cluster, history: RedisHistory) -> None:
     keeper = formed.primary_of(slot_of(META))
     keeper.client.hset("sb:meta", "partitions", 64)
