@@ -131,7 +131,7 @@ def _greet(url: str, public: str | None, workers: int = 1) -> None:
         f"  {call}    to call it\n"
         f"  {slack}    to write to it in a Slack of your own\n"
         f"  switchboard alexa say --url {public or url}    to speak to it as through Alexa\n"
-        f"In a browser: {public or url}/phone, a phone to call it\n"
+        f"In a browser: {public or url}/ to chat with it, and {public or url}/phone, a phone to call it\n"
         'To have your own workflow answer, write "web:*" = "mybot:greet" (chats) or "phone:*" = "mybot:greet" (calls) under [lines] in '
         "switchboard.toml.\n"
         "To give it a Twilio number, set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and PUBLIC_URL, and point the number's webhook at "
