@@ -2,7 +2,7 @@
 
 import { insist, line, tasks as asked } from "./api.js";
 import { Composer } from "./composer.js";
-import { Conversation, zone } from "./conversation.js";
+import { Conversation } from "./conversation.js";
 import { isOpen, Kept } from "./kept.js";
 import { Log } from "./log.js";
 import { Tasks } from "./tasks.js";
@@ -129,7 +129,7 @@ function askForNew() {
 }
 
 function startNew() {
-  kept.begin(zone());
+  kept.begin();
   scrollTo({ top: 0 });
   composer.hidden = false;
   composer.focus();

@@ -59,7 +59,7 @@ export class Conversation extends EventTarget {
     this.#leads = true;
     for (;;) {
       this.#kept.reload(); // whoever led before may have written more than we were told
-      if (this.#kept.session === null) this.#kept.begin(zone());
+      if (this.#kept.session === null) this.#kept.begin();
       const { key } = this.#kept.session;
       const replaced = new AbortController();
       const watch = () => this.#kept.session?.key !== key && replaced.abort();
@@ -84,7 +84,7 @@ export class Conversation extends EventTarget {
       const both = AbortSignal.any([signal, over.signal]);
       const trouble = (where) => (what) => this.#trouble(where, what);
       const loops = [
-        follow(session.id, () => this.#kept.last, this.#listener(trouble("stream")), both),
+        follow(session.id, () => this.#kept.last, this.#listener(key, trouble("stream")), both),
         deliver(this.#kept, session, trouble("outbox"), both),
       ];
       try {
@@ -105,8 +105,8 @@ export class Conversation extends EventTarget {
     if (this.#kept.session.id === null) {
       const reply = await insist(() => open(this.#kept.session, signal), signal, (what) => this.#trouble("outbox", what));
       if (reply.status === 422 && this.#kept.session.zone !== null) {
-        this.#kept.begin(null); // the server does not know this time zone: its own will do
-        return null;
+        this.#kept.note(key, { zone: null }); // the server does not know this time zone: that of the line will do
+        return this.#opened(key, signal);
       }
       if (reply.status !== 201) {
         this.#tell({ refused: reply.body?.error ?? `The server answers with ${reply.status}.` });
@@ -127,7 +127,7 @@ export class Conversation extends EventTarget {
     this.#tell({ coming: [], tasks: [], trouble: null, caughtUp: true });
   }
 
-  #listener(trouble) {
+  #listener(key, trouble) {
     return {
       trouble,
       begin: () => this.#tell({ coming: [] }),
@@ -141,7 +141,7 @@ export class Conversation extends EventTarget {
         } else if (kind === "tasks") {
           this.#tell({ tasks: data });
         } else if (place !== null) {
-          this.#kept.hear(place, { kind, turn: data.turn, text: data.text, audio: data.audio });
+          this.#kept.hear(key, place, { kind, turn: data.turn, text: data.text, audio: data.audio });
           this.#tell({ coming: kind === "notice" ? coming : coming.filter(([, text]) => !data.text.startsWith(text.trimStart())) });
         }
       },
@@ -165,9 +165,4 @@ export class Conversation extends EventTarget {
     this.now = now;
     this.dispatchEvent(new Event("now"));
   }
-}
-
-/** The user's time zone, as the browser knows it. */
-export function zone() {
-  return Intl.DateTimeFormat().resolvedOptions().timeZone ?? null;
 }

@@ -1,7 +1,8 @@
 // What this browser keeps of the conversation, for all of its tabs, through refreshes and crashes.
 //
 // Each fact is an item of its own in localStorage: the session, each output that was said, each message that was written. So tabs never
-// overwrite each other's, and none has to ask another. The names: "session", "said <place>", "sent <time> <key>".
+// overwrite each other's, and none has to ask another. The names: "session", "said <conversation> <place>", "sent <conversation> <time>
+// <key>"; what a tab writes late to a conversation that another one has let go is nobody's.
 
 const PREFIX = `switchboard ${new URL("..", import.meta.url).pathname} `;
 
@@ -42,9 +43,10 @@ export class Kept extends EventTarget {
     return this.#facts.get("session") ?? null;
   }
 
-  /** Let all go and begin a new conversation. */
-  begin(zone) {
+  /** Let all go and begin a new conversation, in the time zone that the browser tells. */
+  begin() {
     for (const name of [...this.#facts.keys()]) if (name !== "session") this.#forget(name);
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? null;
     this.#set("session", { key: randomKey(), zone, id: null, listening: null, over: null });
   }
 
@@ -55,9 +57,9 @@ export class Kept extends EventTarget {
 
   // -- what was said --------------------------------------------------------------------------------------------------------------------
 
-  /** An output, by its place ("12.0"), the id of its event: {kind, turn, text, audio}. */
-  hear(place, said) {
-    this.#set(`said ${place}`, said);
+  /** An output of the session of that key, by its place ("12.0"), the id of its event: {kind, turn, text, audio}. */
+  hear(key, place, said) {
+    this.#set(`said ${brief(key)} ${place}`, said);
   }
 
   /** A fact, by its name. */
@@ -67,15 +69,19 @@ export class Kept extends EventTarget {
 
   /** The last place that is known, to read on behind it. */
   get last() {
-    return this.#all("said").map(([name]) => name.split(" ")[1]).sort(byPlace).at(-1) ?? null;
+    return this.#all("said").map(([name]) => lastOf(name)).sort(byPlace).at(-1) ?? null;
   }
 
   // -- what was written -----------------------------------------------------------------------------------------------------------------
 
   /** A message of the user, to be sent: kept before anything else is done with it. */
   write(text, secret = false) {
+    if (this.session === null) this.begin();
     const after = Number(this.last?.split(".")[0] ?? -1);
-    this.#set(`sent ${String(Date.now()).padStart(15, "0")} ${randomKey()}`, { text, secret, after, turn: null, fate: null, why: "" });
+    const before = Number(this.sent.at(-1)?.[0].split(" ")[2] ?? 0);
+    const at = Math.max(Date.now(), before + 1); // their order, whatever becomes of the clock
+    const name = `sent ${brief(this.session.key)} ${String(at).padStart(15, "0")} ${randomKey()}`;
+    this.#set(name, { text, secret, after, turn: null, fate: null, why: "" });
   }
 
   /** Messages, oldest first, as [name, message]. */
@@ -99,10 +105,7 @@ export class Kept extends EventTarget {
 
   /** Everything that is to be seen, in its order, as [name, fact]. */
   get transcript() {
-    const rank = ([name, fact]) => {
-      const [kind, place] = name.split(" ");
-      return kind === "said" ? place.split(".").map(Number) : [fact.turn ?? fact.after + 0.5, -1];
-    };
+    const rank = ([name, fact]) => (name.startsWith("said ") ? lastOf(name).split(".").map(Number) : [fact.turn ?? fact.after + 0.5, -1]);
     return [...this.#all("said"), ...this.sent]
       .map((entry) => [rank(entry), entry])
       .sort(([one], [other]) => one[0] - other[0] || one[1] - other[1])
@@ -111,8 +114,11 @@ export class Kept extends EventTarget {
 
   // -- storage --------------------------------------------------------------------------------------------------------------------------
 
+  /** The facts of a kind, of the present conversation. */
   #all(kind) {
-    return [...this.#facts].filter(([name]) => name.startsWith(`${kind} `));
+    if (this.session === null) return [];
+    const beginning = `${kind} ${brief(this.session.key)} `;
+    return [...this.#facts].filter(([name]) => name.startsWith(beginning));
   }
 
   #set(name, fact) {
@@ -125,7 +131,7 @@ export class Kept extends EventTarget {
 
   /** When the storage is full, the oldest of what was said leaves it, never what is still to be sent. This tab goes on showing it. */
   #store(name, text) {
-    const oldest = this.#storage === null ? [] : this.#all("said").map(([each]) => each).sort((one, other) => byPlace(one.split(" ")[1], other.split(" ")[1]));
+    const oldest = this.#storage === null ? [] : this.#all("said").map(([each]) => each).sort((one, other) => byPlace(lastOf(one), lastOf(other)));
     for (;;) {
       try {
         this.#storage?.setItem(PREFIX + name, text);
@@ -168,8 +174,14 @@ export class Kept extends EventTarget {
   }
 }
 
+/** What a fact's name ends with: the place of an output, the key of a message. */
+export const lastOf = (name) => name.split(" ").at(-1);
+
+/** A conversation's name among the facts: some of the key that created its session. */
+const brief = (key) => key.slice(0, 8);
+
 /** The order of places: "9.1" before "10.0". */
-export function byPlace(one, other) {
+function byPlace(one, other) {
   const [a, b] = [one, other].map((place) => place.split(".").map(Number));
   return a[0] - b[0] || a[1] - b[1];
 }

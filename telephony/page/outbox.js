@@ -1,7 +1,7 @@
 // Brings the user's messages to the server: one after another, in their order, each once, however often it has to be sent.
 
 import { insist, pause, say } from "./api.js";
-import { isOpen, isUnsent } from "./kept.js";
+import { isOpen, isUnsent, lastOf } from "./kept.js";
 
 /** Seconds that a message may wait for its answer before it counts as sent and the next one goes. */
 const BRIEF = 1;
@@ -29,8 +29,7 @@ export async function deliver(kept, session, tell, signal) {
         await changed(kept, either);
         continue;
       }
-      const key = name.split(" ")[2];
-      const reply = await insist(() => say(session.id, key, sent.text, patience, either), either, tell);
+      const reply = await insist(() => say(session.id, lastOf(name), sent.text, patience, either), either, tell);
       const why = settle(kept, session, name, reply);
       if (why !== null) return why;
       if (reply.status === 202) await pause(patience === null ? 1_000 : 0, either);
