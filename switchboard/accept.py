@@ -26,4 +26,6 @@ def _renewed(recorded: Recorded, registry: Registry) -> Recorded:
     seen = replay(recorded.session, recorded.elements, registry, strict=True, led_to=recorded.led_to)
     if seen.state not in {"running", "ended"} or not any(moment.reworded for moment in seen.moments):
         return recorded
-    return dataclasses.replace(recorded, led_to=tuple(LedTo(moment.waits, moment.said, moment.shows) for moment in seen.moments))
+    then = recorded.led_to or seen.led_to
+    now = [LedTo(moment.waits, moment.said, moment.shows) for moment in seen.moments]
+    return dataclasses.replace(recorded, led_to=tuple(new if old is not None else None for new, old in zip(now, then, strict=True)))

@@ -146,8 +146,8 @@ def name_of(session: str) -> str:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of histories in a folder, by name; raises `HistoryFileError` if there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
+    """The files of histories in a folder and below it, by name; raises `HistoryFileError` if there are none."""
+    found = sorted(path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith("."))
     if not found:
         raise HistoryFileError(f"There are no histories (*{SUFFIX}) in {folder}. `switchboard sessions export` writes some.")
     return found

@@ -1,5 +1,6 @@
 """What a replay has found, for people: of one history its differences, of many a table by workflow and each kind of difference."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import ndiff
 from typing import Final
@@ -9,10 +10,13 @@ from rich.text import Text
 
 from switchboard import show
 from switchboard.replay import Replay
-from switchboard.tally import Tally
+from switchboard.tally import Reworded, Tally
 from switchboard.verdicts import OUTCOMES, Outcome, Rewording, Verdict, reword
 
 _COLOURS: Final = {"same": "green", "reworded": "yellow", "diverged": "red", "failed": "red", "quarantined": "red"}
+_EXAMPLES: Final = 3
+"""Kinds of other words that are told of each step."""
+
 _SIGNS: Final = {"-": "red", "+": "green"}
 
 
@@ -56,11 +60,9 @@ def tell_many(tally: Tally) -> None:
     for trouble in tally.sorted_troubles():
         example = trouble.example
         _tell_kind(example.workflow, example.outcome, trouble.count, f"{example.name}{at(example.position)}", in_words(example))
-    for reworded in tally.sorted_rewordings():
-        words = reworded.example
-        _tell_kind(reworded.workflow, "reworded", reworded.count, f"{reworded.name}{at(words.position)}", other_words(words))
-    if tally.more:
-        console.print(f"{tally.more:,} more times something else is said, in other words yet.\n", style="yellow")
+    left = tally.more + _tell_rewordings(tally.sorted_rewordings())
+    if left:
+        console.print(f"Something else is said {show.count(left, 'more time')} at these steps: see --json.\n", style="yellow")
     found = "every step as on record"
     if tally.differing:
         found = f"{tally.differing:,} {'differs' if tally.differing == 1 else 'differ'} from what is on record"
@@ -105,6 +107,20 @@ def difference(rewording: Rewording) -> Iterator[Text]:
 
 def _lines(then: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     return (line for line in ndiff(then, now) if not line.startswith("?"))
+
+
+def _tell_rewordings(rewordings: Sequence[Reworded]) -> int:
+    """Tell the commonest at each step, since names and numbers in what is said make ever more; gives how often there are others."""
+    told = Counter[tuple[str, str]]()
+    left = 0
+    for each in rewordings:
+        words = each.example
+        told[each.workflow, words.step] += 1
+        if told[each.workflow, words.step] <= _EXAMPLES:
+            _tell_kind(each.workflow, "reworded", each.count, f"{each.name}{at(words.position)}", other_words(words))
+        else:
+            left += each.count
+    return left
 
 
 def _tell_kind(workflow: str, outcome: Outcome, count: int, example: str, lines: Iterator[Text]) -> None:

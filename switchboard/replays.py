@@ -18,6 +18,7 @@ from switchboard.replay_report import tell_many, tell_one
 from switchboard.settings import Settings
 from switchboard.tally import Tally
 from switchboard.verdicts import reword
+from workflows.outputs import Output
 from workflows.registry import Registry
 
 _AT_ONCE: Final = 16
@@ -111,12 +112,15 @@ def _replay_one(recorded: Recorded, *, words: bool, as_json: bool) -> bool:
 
 def _reworded_as_value(seen: Replay) -> list[dict[str, object]]:
     return [
-        {
-            "position": moment.position,
-            "place": reword(moment).place,
-            "then": None if moment.then is None else [show.said_as_value(output) for output in moment.then.said or ()],
-            "now": [show.said_as_value(output) for output in moment.said],
-        }
+        {"position": moment.position, "place": reword(moment).place}
+        | _as_value("then", None if moment.then is None else moment.then.said or (), moment.then.shows if moment.then is not None else ())
+        | _as_value("now", moment.said, moment.shows if moment.then is not None else ())
         for moment in seen.moments
         if moment.reworded
     ]
+
+
+def _as_value(when: str, said: Sequence[Output] | None, shows: Sequence[str]) -> dict[str, object]:
+    if said is None:
+        return {when: None}
+    return {when: [*map(show.said_as_value, said), *({"shows": each} for each in shows)]}

@@ -40,7 +40,12 @@ class Rewording:
     @property
     def kind(self) -> str:
         """What is the same wherever the same words have changed at the same step."""
-        return _PARTICULAR.sub("…", f"{self.place} | {self.then} | {self.now}")
+        return f"{self.step} | {self.then} | {self.now}"
+
+    @property
+    def step(self) -> str:
+        """The place without what is particular to one session."""
+        return _PARTICULAR.sub("…", self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +92,11 @@ def judge(name: str, recorded: Recorded, registry: Registry) -> Verdict:
 
 
 def reword(moment: Moment) -> Rewording:
-    """What would be said differently at a moment, in words."""
+    """What would be said differently at a moment, in words; and what people would see, if it is known what they saw."""
     assert moment.event is not None
     place = f"after {moment.taken_by or describe(moment.event)}, before {', '.join(moment.waits) or 'the end'}"
-    then = moment.then
-    was = None if then is None else (*map(show.said_in_words, then.said or ()), *map(show.clean, then.shows))
-    return Rewording(moment.position, place, (*map(show.said_in_words, moment.said), *map(show.clean, moment.shows)), was)
+    now, then = tuple(map(show.said_in_words, moment.said)), moment.then
+    if then is None:
+        return Rewording(moment.position, place, now)
+    was = (*map(show.said_in_words, then.said or ()), *map(show.clean, then.shows))
+    return Rewording(moment.position, place, (*now, *map(show.clean, moment.shows)), was)

@@ -94,6 +94,7 @@ def test_no_two_sessions_share_a_file(one: str, other: str) -> None:
 
 
 def test_the_files_of_a_folder_come_by_name(tmp_path: Path) -> None:
-    for name in ("b.json", "a.json", ".history-x.json", "c.txt"):
+    (tmp_path / "b").mkdir()
+    for name in ("c.json", "a.json", "b/1.json", ".history-x.json", "c.txt"):
         (tmp_path / name).touch()
-    assert [path.name for path in files_in(tmp_path)] == ["a.json", "b.json"]
+    assert [str(path.relative_to(tmp_path)) for path in files_in(tmp_path)] == ["a.json", "b/1.json", "c.json"]

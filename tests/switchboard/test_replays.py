@@ -203,6 +203,19 @@ def test_exported_histories_tell_what_was_said_and_what_would_be_said_now(shop: 
     ]
     one = shop.run("replay", "histories/phone=CA2.json")
     assert '  - says "1 for tea, 2 for coffee"\n  + says "1 for coffee, 2 for tea"\n' in one.stdout
+    (reworded,) = shop.json("replay", "histories/phone=CA2.json")["reworded"]
+    assert reworded["then"] == [{"say": "1 for tea, 2 for coffee"}, {"shows": 'listens for digits {"n":1}'}]
+    assert reworded["now"] == [{"say": "1 for coffee, 2 for tea"}, {"shows": 'listens for digits {"n":1}'}]
+
+
+def test_of_words_that_differ_in_every_session_a_few_are_told(shop: Shop) -> None:
+    for number in range(5):
+        shop.record(f"phone:CA{number}", PIN, TEA, price, caller=f"+1555010{number}")
+    shop.rewrite(SHOP.replace('talk.say("Welcome.")', 'talk.say(f"Welcome, {talk.opened.caller}.")'))
+    done = shop.run("replay", "--all")
+    assert done.stdout.count("corner:shop reworded 1 time\n") == 3
+    assert "Something else is said 2 more times at these steps: see --json.\n" in done.stdout
+    assert len(shop.json("replay", "--all")["reworded"]) == 5
 
 
 def test_other_words_are_a_failure_where_they_are_asked_to_be(shop: Shop) -> None:

@@ -64,4 +64,4 @@ def test_other_words_are_told_with_the_steps_around_them(tmp_path: Path) -> None
     (rewording,) = verdict.rewordings
     assert (rewording.position, rewording.then) == (1, None)
     assert rewording.place == "after listen digits 4 (step 0), before listen digits 1 (step 1)"
-    assert rewording.now == ('says "1 for green tea, 2 for coffee"', 'listens for digits {"n":1}')
+    assert rewording.now == ('says "1 for green tea, 2 for coffee"',)
