@@ -99,6 +99,7 @@ export class Log {
     fate.className = "fate";
     fate.textContent = fateOf(sent, waits);
     element.classList.toggle("waiting", isUnsent(sent));
+    element.classList.toggle("held", isUnsent(sent) && waits);
     if (sent.fate === "refused") {
       element.classList.add("refused");
       if (!sent.secret) fate.append(this.#again(name, sent));

@@ -68,13 +68,13 @@ export class Tasks {
     this.#asked = Date.now() - LOOK_EVERY + SETTLING; // what has just begun has nothing to tell yet
     this.#turn(this.#open);
     if (focused) (this.#panel.hidden ? document.getElementById("words") : this.#list.querySelector("button") ?? this.#button).focus();
-    this.#tick();
   }
 
   #turn(open) {
     this.#open = open;
     this.#panel.hidden = !open || this.#tasks.length === 0;
     this.#button.setAttribute("aria-expanded", String(!this.#panel.hidden));
+    this.#tick();
   }
 
   #row(task) {
