@@ -186,6 +186,7 @@ async def serve(
                 await site.start()
             except OSError as error:
                 raise ServerError.cannot_listen(host, port, error) from None
+            await _listen_for_metrics(runner, settings)
             server.sweeper.start()
             _calm_collector()
             listening(f"http://{host}:{runner.addresses[0][1]}")
@@ -194,6 +195,18 @@ async def serve(
         finally:
             await runner.cleanup()
             await server.close()
+
+
+async def _listen_for_metrics(runner: GuardedRunner, settings: Settings) -> None:
+    """Listen at a port that is this process's alone: at the common one, the kernel chooses which worker is asked."""
+    host, port = settings.server.host, settings.server.metrics_port
+    if port is None:
+        return
+    try:
+        await web.TCPSite(runner, host, port, reuse_address=True).start()
+    except OSError as error:
+        why = f"cannot listen on {host}:{port} for metrics: {error.strerror or error}. Choose another metrics_port under [server]."
+        raise ServerError(why) from None
 
 
 def _calm_collector() -> None:

@@ -122,7 +122,8 @@ class ServerSettings(_Table):
     """Where the server listens, how the world reaches it, and what a connection may cost.
 
     `trusted_proxies`: the networks whose `X-Forwarded-*` headers are believed. `max_body` is in bytes. The time-outs are for the whole
-    header, the whole body, and the time between two requests of a connection. `open_metrics`: whoever reaches the server may read them.
+    header, the whole body, and the time between two requests of a connection. `open_metrics`: whoever reaches the server may read them;
+    `metrics_port`: where each process can be asked for its own, the first worker there, the next one a port further, and so on.
     """
 
     host: Text = "127.0.0.1"
@@ -135,6 +136,7 @@ class ServerSettings(_Table):
     body_timeout: Duration = timedelta(seconds=10)
     idle_timeout: Duration = timedelta(seconds=75)
     open_metrics: bool = False
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
 
 
 class LimitSettings(_Table):

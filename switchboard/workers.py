@@ -181,13 +181,21 @@ class _Crew:
         reader, lifeline = await asyncio.open_connection(sock=ours)
         line = b""
         with contextlib.suppress(ConnectionError):
-            lifeline.write(pickle.dumps(self._settings))
+            lifeline.write(pickle.dumps(self._settings_of(number)))
             line = await reader.readline()
         try:
             yield process, json.loads(line or b"{}")
         finally:
             del self._living[number]
             lifeline.close()
+
+    def _settings_of(self, number: int) -> Settings:
+        """The settings of a worker: each has a port of its own for metrics, if there is one for the first."""
+        server = self._settings.server
+        if server.metrics_port is None:
+            return self._settings
+        own = server.model_copy(update={"metrics_port": server.metrics_port + number - 1})
+        return self._settings.model_copy(update={"server": own})
 
     async def _end(self, keeping: list[asyncio.Task[None]]) -> bool:
         """Have all workers end, and wait for it; True if one had to be killed."""

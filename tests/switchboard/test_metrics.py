@@ -1,11 +1,13 @@
 """What a server tells Prometheus: what has happened, by names that Prometheus' conventions like, to whom it may be told."""
 
 import re
+import socket
 import time
 from pathlib import Path
 
 import aiohttp
 import msgspec
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.crashing import eventually
 from support.phone_house import phone_house
@@ -13,7 +15,11 @@ from support.web_house import web_house
 
 from handlers.counters import BOUNDS, Counters, Times
 from handlers.effects import Effects
+from switchboard.errors import ServerError
 from switchboard.metrics import COUNTS, UNCOUNTED
+from switchboard.server import _listen_for_metrics
+from switchboard.settings import Settings
+from switchboard.workers import _Crew
 from workflows import effect
 from workflows.steps import CallStep
 from workflows.think import Usage
@@ -168,3 +174,25 @@ async def test_prometheus_gets_the_format_that_it_asks_for(valkey, valkey_url):
     async with web_house(valkey_url, ECHO) as (house, _):
         text = await scrape(house, Accept="application/openmetrics-text; version=1.0.0")
         assert text.endswith("# EOF\n")
+
+
+async def test_each_of_several_workers_has_a_port_of_its_own_for_them():
+    settings = Settings.model_validate({"server": {"metrics_port": 9100}})
+    ports = [_Crew(settings)._settings_of(number).server.metrics_port for number in (1, 2, 3)]
+    assert ports == [9100, 9101, 9102]
+    assert _Crew(Settings())._settings_of(2) == Settings()
+
+
+async def test_a_port_for_them_that_is_taken_is_one_clear_sentence(valkey, valkey_url):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with web_house(valkey_url, ECHO) as (house, _):
+            settings = house.settings.model_copy(update={"server": house.settings.server.model_copy(update={"metrics_port": port})})
+            with pytest.raises(ServerError, match=f"cannot listen on 127.0.0.1:{port} for metrics: .*Choose another metrics_port"):
+                await _listen_for_metrics(house.runner, settings)
+            taken.close()
+            await _listen_for_metrics(house.runner, settings)
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as response:
+                assert "switchboard_turns_total" in await response.text()

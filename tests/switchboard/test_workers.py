@@ -92,8 +92,8 @@ async def test_a_worker_that_dies_is_replaced_after_a_growing_pause_and_a_second
         await eventually(lambda victim=victim: gone(victim))
         async with crew.phone() as phone:
             assert [event.text for event in await phone.call().start() if isinstance(event, Said)] == ["Say something."]
-        await eventually(lambda pause=pause: f"in_seconds={pause}" in crew.output())
-        assert f'pid={victim} why="it was killed by SIGKILL"' in crew.output()
+        await eventually(lambda pause=pause: f'"in_seconds": {pause}' in crew.output())
+        assert f'"pid": {victim}, "why": "it was killed by SIGKILL"' in crew.output()
         await eventually(lambda: len(crew.pids()) == 2)
     assert first not in crew.pids()
 
