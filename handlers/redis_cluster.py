@@ -2,8 +2,8 @@
 
 https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 
-A call goes to the link of the node that has its key, so what is asked for in one tick leaves in one write a node. Nothing is done in the
-background: whoever meets a node that is lost, or that sends elsewhere, has the cluster asked again who has what, at most every `PAUSE`.
+A call goes to the link of the node that has its key, so what is asked for in one tick leaves in one write a node. Who meets a node that is
+lost, or that sends elsewhere, or waits for one that is slow, has the cluster asked again who has what, at most every `PAUSE`.
 """
 
 import asyncio
@@ -73,6 +73,7 @@ class ClusterLink:
         self._epoch = -1
         self._survey: asyncio.Task[None] | None = None
         self._surveyed = -math.inf
+        self._watch: asyncio.TimerHandle | None = None
         self._trouble = ""
         self._farewells: set[asyncio.Task[None]] = set()
         self._retired = 0
@@ -139,6 +140,8 @@ class ClusterLink:
     async def close(self) -> None:
         """Drop all connections and wait until they are gone; every later call fails."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         if self._survey is not None:
             self._survey.cancel()
             await asyncio.wait([self._survey])
@@ -154,8 +157,8 @@ class ClusterLink:
             link = self._owners[slot]
             if link is None:
                 raise StoreError(self._trouble or self._gap(slot))
-        elif link.waited > SLOW:
-            self._look_again()
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(SLOW, self._look_for_slow_ones)
         return link
 
     def _gap(self, slot: int) -> str:
@@ -182,6 +185,13 @@ class ClusterLink:
         if self._survey is None and now >= self._surveyed + PAUSE and not self._closed:
             self._surveyed = now
             self._survey = asyncio.create_task(self._look())
+
+    def _look_for_slow_ones(self) -> None:
+        """As long as calls wait: those at a node that hangs go on with its successor, long before its time is up."""
+        waited = max([link.waited for link in self._links.values()], default=0.0)
+        if waited > SLOW:
+            self._look_again()
+        self._watch = asyncio.get_running_loop().call_later(PAUSE if waited > SLOW else SLOW, self._look_for_slow_ones) if waited else None
 
     async def _look_and_wait(self) -> None:
         self._look_again()

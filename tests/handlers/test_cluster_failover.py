@@ -85,13 +85,14 @@ async def bring_back(formed: Cluster, victim: Node, *, frozen: bool = False) -> 
     await asyncio.to_thread(formed.wait)
 
 
-async def test_when_a_primary_is_killed_what_replicas_have_confirmed_is_on_record_once_and_service_comes_back() -> None:
+async def test_when_a_primary_is_killed_or_hangs_what_replicas_have_confirmed_is_on_record_once_and_service_comes_back() -> None:
     with cluster(node_timeout=500) as formed:
         async with crowd(formed, "plain", 12, None) as plain, crowd(formed, "sure", 12, ONE) as sure:
-            await kill(formed, formed.nodes[1], plain)
+            for victim, frozen in ((formed.nodes[1], False), (formed.nodes[0], True)):
+                await kill(formed, victim, plain, frozen=frozen)
+                await bring_back(formed, victim, frozen=frozen)
             assert plain.refused
             assert sure.refused
-            await bring_back(formed, formed.nodes[1])
     assert (sure.lost, sure.strange) == ([], [])
 
 
