@@ -6,7 +6,8 @@
 // message that two tabs send is one message, by its key.
 
 import { insist, open } from "./api.js";
-import { deliver } from "./outbox.js";
+import { isOpen } from "./kept.js";
+import { deliver, settled } from "./outbox.js";
 import { follow } from "./stream.js";
 
 const NAME = `switchboard ${new URL("..", import.meta.url).pathname}`;
@@ -79,25 +80,31 @@ export class Conversation extends EventTarget {
   async #host(key, signal) {
     this.#tell(NOTHING);
     const session = await this.#opened(key, signal);
-    if (session !== null && session.over === null) {
-      const over = new AbortController();
-      const both = AbortSignal.any([signal, over.signal]);
-      const trouble = (where) => (what) => this.#trouble(where, what);
-      const loops = [
-        follow(session.id, () => this.#kept.last, this.#listener(key, trouble("stream")), both),
-        deliver(this.#kept, session, trouble("outbox"), both),
-      ];
-      try {
-        await this.#conclude(key, await Promise.race(loops), loops[0]);
-      } finally {
-        over.abort();
-        await Promise.allSettled(loops);
-      }
-    } else this.#tell({ caughtUp: true });
+    if (session === null) this.#tell({ caughtUp: true });
+    else await this.#carry(session, signal);
     await new Promise((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       if (signal.aborted) reject(signal.reason);
     });
+  }
+
+  /** Read and send until the session is over, and then until every message that was written has its answer. */
+  async #carry({ id, key, over }, signal) {
+    if (over === "gone") return this.#conclude(key, over);
+    const done = new AbortController();
+    const both = AbortSignal.any([signal, done.signal]);
+    const trouble = (where) => (what) => this.#trouble(where, what);
+    const reading = over ?? follow(id, () => this.#kept.last, this.#listener(key, trouble("stream")), both);
+    const sending = deliver(this.#kept, { id, key }, trouble("outbox"), both);
+    try {
+      const why = await Promise.race([reading, sending]);
+      this.#conclude(key, why);
+      if (why === "ended" && (await Promise.race([settled(this.#kept, both), sending])) === "gone") this.#conclude(key, "gone");
+    } finally {
+      done.abort();
+      await Promise.allSettled([reading, sending]);
+    }
+    return undefined;
   }
 
   /** The session, opened if it is not; null if the server refuses to. */
@@ -117,14 +124,14 @@ export class Conversation extends EventTarget {
     return this.#kept.session;
   }
 
-  /** The session is over: what was not sent stays to be read, and the last words are waited for. */
-  async #conclude(key, why, reading) {
-    if (why === "ended") await reading;
+  /** The session is over; what the server cannot be asked about any more stays to be read. */
+  #conclude(key, why) {
     this.#kept.note(key, { over: why, listening: null });
-    for (const [name, sent] of this.#kept.sent) {
-      if (sent.fate === null) this.#kept.settle(name, { fate: sent.turn === null ? "refused" : "handled", why: "The conversation was over before this was sent." });
-    }
     this.#tell({ coming: [], tasks: [], trouble: null, caughtUp: true });
+    if (why !== "gone") return;
+    for (const [name, sent] of this.#kept.sent) {
+      if (isOpen(sent)) this.#kept.settle(name, sent.turn === null ? { fate: "refused", why: "The conversation is gone." } : { fate: "ended" });
+    }
   }
 
   #listener(key, trouble) {

@@ -100,7 +100,7 @@ export class Log {
     fate.textContent = fateOf(sent, waits);
     element.classList.toggle("waiting", isUnsent(sent));
     element.classList.toggle("held", isUnsent(sent) && waits);
-    if (sent.fate === "refused") {
+    if (sent.fate === "refused" || sent.fate === "ended") {
       element.classList.add("refused");
       if (!sent.secret) fate.append(this.#again(name, sent));
     }
@@ -161,6 +161,8 @@ function fateOf(sent, waits) {
       return "On record: it will be taken up later";
     case "refused":
       return `Not sent. ${sent.why}`;
+    case "ended":
+      return "The conversation was over before this was heard.";
     case "failed":
       return "On record, but it could not be answered";
     default:

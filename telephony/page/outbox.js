@@ -7,7 +7,8 @@ import { isOpen, isUnsent, lastOf } from "./kept.js";
 const BRIEF = 1;
 
 /**
- * Send what is written and see to it that each message gets its answer, until the session is over; gives why ("ended" or "gone").
+ * Send what is written and see to it that each message gets its answer, also when the session has ended, until the server has it no
+ * longer (`gone`).
  *
  * What is said comes by the stream; of the answers only the fate of the message and what is listened for next is taken.
  */
@@ -30,30 +31,33 @@ export async function deliver(kept, session, tell, signal) {
         continue;
       }
       const reply = await insist(() => say(session.id, lastOf(name), sent.text, patience, either), either, tell);
-      const why = settle(kept, session, name, reply);
-      if (why !== null) return why;
+      if (reply.status === 404) return "gone";
+      settle(kept, session, name, reply);
       if (reply.status === 202) await pause(patience === null ? 1_000 : 0, either);
     }
   }
 }
 
-/** Note what became of a message; gives why the session is over, if it is. */
+/** Wait until every message has its answer. */
+export async function settled(kept, signal) {
+  while (kept.sent.some(([, sent]) => isOpen(sent))) await changed(kept, signal);
+}
+
+/** Note what became of a message. */
 function settle(kept, session, name, { status, body }) {
   switch (status) {
     case 200:
       kept.settle(name, { turn: body.turn, fate: body.status });
       kept.note(session.key, { listening: body.listening });
-      return body.ended ? "ended" : null;
+      break;
     case 202:
       kept.settle(name, { turn: body.turn });
-      return null;
-    case 404:
-      return "gone";
+      break;
     case 410:
-      return "ended";
+      kept.settle(name, { fate: "ended" });
+      break;
     default:
       kept.settle(name, { fate: "refused", why: body?.error ?? `The server answers with ${status}.` });
-      return null;
   }
 }
 

@@ -7,6 +7,7 @@ from playwright.async_api import expect
 from support.assistant_house import assistant_house
 from support.chats import mouth
 from support.models import model_server
+from support.slack_house import until
 from support.visitor import PHONE
 from support.web_house import web_house
 
@@ -14,8 +15,8 @@ PARROT = "support.chats:parrot"
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def stored(valkey):
-    """How many events the only session has."""
+def turns(valkey):
+    """How many events the only session has on record."""
     (key,) = valkey.scan_iter("sb:*:h:web:*")
     return valkey.llen(key)
 
@@ -130,6 +131,22 @@ async def test_a_conversation_that_the_server_has_no_more_is_shown_and_its_unsen
         await ada.find(".refused button").click()
         await ada.find("#over-button").click()
         await ada.sees("Hello!")
+        await expect(ada.words).to_have_value("two")
+
+
+async def test_a_message_that_a_conversation_ended_upon_can_be_taken_along(valkey_url, valkey, visitors):
+    mouth.reset()
+    async with web_house(valkey_url, "support.chats:leaver") as (house, _), visitors.visit(house.url) as ada:
+        await ada.say("one")
+        await expect(ada.find("#typing")).to_be_visible()
+        await ada.say("two")
+        await until(lambda: turns(valkey) == 3)
+        mouth.words.put_nowait("Bye.")
+        mouth.words.put_nowait(None)
+        await expect(ada.find(".refused")).to_contain_text("The conversation was over before this was heard.")
+        await ada.find(".refused button").click()
+        await ada.sees("one", "Bye.")
+        await ada.find("#over-button").click()
         await expect(ada.words).to_have_value("two")
 
 

@@ -228,6 +228,27 @@ async def test_an_answer_stands_below_its_message_also_when_it_is_there_first(va
         await ada.sees("Hello!", "hi", "You said hi.")
 
 
+async def test_a_last_word_whose_answer_is_late_counts_as_heard(valkey_url, valkey, visitors):
+    async with web_house(valkey_url, PARROT) as (house, _), visitors.visit(house.url) as ada:
+        await ada.sees("Hello!")
+        over = asyncio.Event()
+
+        async def delay(route):
+            answer = await route.fetch()
+            await over.wait()
+            await route.fulfill(response=answer)
+
+        await ada.page.route("**/messages", delay)
+        await ada.say("bye")
+        await expect(ada.find("#over")).to_be_visible()
+        await ada.page.reload()
+        await expect(ada.find("#over")).to_be_visible()
+        over.set()
+        await expect(ada.find(".waiting")).to_have_count(0)
+        await expect(ada.find(".refused")).to_have_count(0)
+        await ada.sees("Hello!", "bye", "Bye.")
+
+
 async def test_what_the_server_says_while_it_cannot_is_told_and_its_pause_is_kept(valkey_url, valkey, visitors):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.visit(house.url) as ada:
         await ada.sees("Hello!")

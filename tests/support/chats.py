@@ -91,6 +91,12 @@ async def runner(talk: Talk) -> None:
 
 
 @workflow
+async def leaver(talk: Talk) -> None:
+    """Speaks one answer, and leaves."""
+    await talk.speak(murmur, await talk.listen(Words()))
+
+
+@workflow
 async def watched(talk: Talk, what: str) -> None:
     talk.note({"looked": what})
     await talk.sleep(timedelta(days=1))
