@@ -191,6 +191,28 @@ async def test_inputs_go_on_while_a_slot_moves_to_and_fro(history: RedisHistory,
     assert await history.load(session) == known[:500]
 
 
+async def test_valkeys_own_migration_of_a_slot_disturbs_nobody(history: RedisHistory, formed: Cluster) -> None:
+    session = SPREAD[4]
+    moving = Moving(formed, slot_of_session(session))
+    known: list[bytes] = []
+    moved = False
+
+    async def talk() -> None:
+        while not moved or len(known) < 50:
+            event = element()
+            reply = await history.append(Append(session, len(known), known[-1][1:9] if known else b"", (event,)))
+            assert reply.status == "ok"
+            known.append(event)
+            await asyncio.sleep(0.002)
+
+    talking = asyncio.create_task(talk())
+    moving.source.cluster("MIGRATESLOTS", "SLOTSRANGE", moving.slot, moving.slot, "NODE", moving.target.id)
+    await asyncio.to_thread(wait_for, lambda: formed.primary_of(moving.slot) is moving.target, "the slot was not moved")
+    moved = True
+    await talking
+    assert list(await history.load(session)) == known[:500]
+
+
 async def test_a_planned_failover_costs_nothing(history: RedisHistory, formed: Cluster) -> None:
     """The former primary sends to its successor (MOVED), and those who ask it nothing new are not disturbed."""
     sessions = [session for session in SPREAD if formed.primaries()[0] is formed.primary_of(slot_of_session(session))][:20]
