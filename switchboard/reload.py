@@ -10,32 +10,21 @@ go on with. The server before knows the former, since only it has the code as it
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import typer
 from watchfiles import Change, DefaultFilter, awatch
 
 from switchboard import show
 from switchboard.errors import ServerError
+from switchboard.reload_server import ReloadedServer
 from switchboard.settings import FILE, load_server
-
-_PATIENCE: Final = 10.0
-"""Seconds in which the server before has to say what is under way: it may be what is broken."""
-
-_FAREWELL: Final = 12.0
-"""Seconds for the end of the server before: more than it takes for its drain."""
-
-_LONGEST: Final = 1 << 24
-"""Bytes of a line from a server: it may name many sessions."""
 
 Listening = Callable[[str, str | None], None]
 """Is told the address, and the public one, when the first server listens."""
@@ -73,60 +62,6 @@ def _opened(host: str, port: int) -> Iterator[socket.socket]:
         yield opened
 
 
-class _Server:
-    """One of the servers, as it is seen from here."""
-
-    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.process = process
-        self._reader = reader
-        self._writer = writer
-
-    async def tell(self, **words: Any) -> None:
-        """Say something to it; if it is gone, in vain."""
-        with contextlib.suppress(ConnectionError):
-            self._writer.write(json.dumps(words).encode() + b"\n")
-            await self._writer.drain()
-
-    async def hear(self) -> dict[str, Any]:
-        """The next thing that it says; nothing when it has ended."""
-        with contextlib.suppress(ConnectionError):
-            if line := await self._reader.readline():
-                return dict(json.loads(line))
-        return {}
-
-    async def ask(self, what: str, **about: Any) -> dict[str, Any]:
-        """What it answers to a question; nothing when it has ended or takes too long."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self.tell(ask=what, **about)
-                while (answer := await self.hear()) and what not in answer:
-                    pass  # it was slow to answer another question
-                return answer
-        except TimeoutError:
-            return {}
-
-    async def end(self) -> None:
-        """Have it finish what it is doing; one that does not end is killed."""
-        self.send(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(_FAREWELL):
-                await self.process.wait()
-        except TimeoutError:
-            await self.kill()
-        self._writer.close()
-
-    async def kill(self) -> None:
-        """Have it end at once."""
-        self.send(signal.SIGKILL)
-        await self.process.wait()
-        self._writer.close()
-
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-
-
 class _Reloading:
     """The server of the moment, what has changed since it began, and which conversations were lost on the way."""
 
@@ -134,8 +69,8 @@ class _Reloading:
         self._options = options
         self._port = port
         self._listening = listening
-        self._server: _Server | None = None
-        self._next: _Server | None = None
+        self._server: ReloadedServer | None = None
+        self._next: ReloadedServer | None = None
         self._minding: set[asyncio.Task[None]] = set()
         self._at: list[Any] | None = None
         self._lost: set[str] = set()
@@ -200,7 +135,7 @@ class _Reloading:
         before = self._server
         if changed:
             _say(f"{', '.join(map(show.clean, changed))} changed.")
-        self._next = await self._started()
+        self._next = await ReloadedServer.start(**asdict(self._options), listener=self._port.fileno())
         told = await self._unless_news(self._next.hear())
         if not told or "url" not in told:
             await self._give_up(self._next, told, before)
@@ -219,26 +154,6 @@ class _Reloading:
             await before.end()
         await self._sum_up(self._server, alive, moved=told["at"] != self._at)
 
-    async def _started(self) -> _Server:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "switchboard.reloaded",
-                stdin=theirs.fileno(), pass_fds=[self._port.fileno()],
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # what is compiled passes for unchanged within a second
-                start_new_session=True,  # so that Ctrl-C comes here alone
-            )  # fmt: skip
-        server = _Server(process, *await asyncio.open_connection(sock=ours, limit=_LONGEST))
-        options = self._options
-        await server.tell(
-            config=None if options.config is None else str(options.config),
-            host=options.host,
-            port=options.port,
-            data=None if options.data is None else str(options.data),
-            listener=self._port.fileno(),
-        )
-        return server
-
     async def _unless_news(self, hearing: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
         """What a server says; None: what it was started with is out of date by now, or everything is to end."""
         news, heard = asyncio.create_task(self._news.wait()), asyncio.create_task(hearing)
@@ -249,29 +164,29 @@ class _Reloading:
         heard.cancel()
         return None
 
-    async def _give_up(self, server: _Server, told: dict[str, Any] | None, before: _Server | None) -> None:
+    async def _give_up(self, server: ReloadedServer, told: dict[str, Any] | None, before: ReloadedServer | None) -> None:
         """Tell why a new server does not serve, and who does instead."""
         if told is None:
             await server.kill()
             return
         await server.end()
-        why = told.get("error") or f"The new server {_manner(server.process)} before it listened."
+        why = told.get("error") or f"The new server {server.manner} before it listened."
         _complain(f"Error: {why}")
         if before is None:
             _complain("Nobody serves now. Mend it: the next change starts a server.")
         else:
             _complain("The code as it was before serves on. Mend it: the next change tries again.")
 
-    async def _mind(self, server: _Server) -> None:
+    async def _mind(self, server: ReloadedServer) -> None:
         """Tell when a server ends that should not."""
         await server.process.wait()
         if self._server is server and not self._stop.is_set():
             self._server = None
-            _complain(f"The server {_manner(server.process)}, and nobody serves now. The next change starts another one.")
+            _complain(f"The server {server.manner}, and nobody serves now. The next change starts another one.")
 
     # -- conversations ---------------------------------------------------------------------------------------------------------------------
 
-    async def _sum_up(self, server: _Server, alive: dict[str, Any], *, moved: bool) -> None:
+    async def _sum_up(self, server: ReloadedServer, alive: dict[str, Any], *, moved: bool) -> None:
         """Tell what becomes of the conversations that were under way."""
         if moved:
             _complain("Note: host and port under [server] are taken up when you start the server yourself.")
@@ -296,11 +211,6 @@ class _Reloading:
 
 def _shown(path: str, here: Path) -> str:
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
-
-
-def _manner(process: asyncio.subprocess.Process) -> str:
-    code = process.returncode or 0
-    return f"ended with status {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
 
 
 def _say(text: str) -> None:

@@ -8,12 +8,9 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import signal
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -25,6 +22,7 @@ from switchboard.plugins import plugins
 from switchboard.replay import Replay, replay
 from switchboard.settings import Settings, load
 from switchboard.store import opened_store
+from switchboard.supervised import end, take_stdin, tell
 from switchboard.workdir import join_path
 from workflows.errors import WorkflowError
 from workflows.registry import Registry
@@ -32,13 +30,10 @@ from workflows.registry import Registry
 MOST: Final = 2_000
 """How many sessions are looked at: it takes about a millisecond each, and people wait for it."""
 
-_GRACE: Final = 15.0
-"""Seconds that a server without its supervisor may take to end."""
-
 
 def main() -> None:
     """Serve as the options tell, until SIGTERM or the supervisor's end."""
-    supervisor = _take_stdin()
+    supervisor = take_stdin()
     link = supervisor.makefile("rb")
     logs.configure(logging.INFO)
     logging.getLogger("switchboard.server").setLevel(logging.WARNING)  # that it stops is nothing to tell: the next one serves
@@ -51,26 +46,12 @@ def main() -> None:
         at = [settings.server.host, settings.server.port]
         server.run(
             settings,
-            lambda url: _tell(supervisor, url=url, public=settings.server.public_url, at=at),
+            lambda url: tell(supervisor, url=url, public=settings.server.public_url, at=at),
             listener=socket.socket(fileno=options["listener"]),
         )
     except (SwitchboardError, HandlerError, WorkflowError) as error:
-        _tell(supervisor, error=str(error))
+        tell(supervisor, error=str(error))
         sys.exit(2)
-
-
-def _take_stdin() -> socket.socket:
-    """Have the socket for us alone: a workflow's effects and its child processes find nothing to read."""
-    supervisor = socket.socket(fileno=os.dup(0))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return supervisor
-
-
-def _tell(supervisor: socket.socket, **words: Any) -> None:
-    with contextlib.suppress(OSError):  # it is gone: `_answer_all` sees to that
-        supervisor.sendall(json.dumps(words).encode() + b"\n")
 
 
 def _answer_all(supervisor: socket.socket, link: BinaryIO, settings: Settings) -> None:
@@ -78,30 +59,29 @@ def _answer_all(supervisor: socket.socket, link: BinaryIO, settings: Settings) -
     with contextlib.suppress(OSError):
         for line in link:
             question = json.loads(line)
-            answer: dict[str, Any] = {question["ask"]: []}
             try:
-                answer[question["ask"]] = asyncio.run(_answer(question, settings))
+                answer = asyncio.run(_answer(question, settings))
             except (SwitchboardError, HandlerError) as error:
-                answer["problem"] = str(error)
-            _tell(supervisor, **answer)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE)
-    os._exit(1)
+                answer = {question["ask"]: [], "problem": str(error)}
+            tell(supervisor, **answer)
+    end()
 
 
-async def _answer(question: dict[str, Any], settings: Settings) -> list[Any]:
+async def _answer(question: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Which sessions are `alive` with the code here; or which of those named are `lost` with it, why, and what their people meet."""
     registry = Registry()
     async with opened_store(settings) as history:
         if question["ask"] == "alive":
-            sessions = await history.sessions(MOST)
-            return [each for each in sessions if replay(each, await load_whole(history, each), registry).state == "running"]
-        lost: list[Any] = []
+            sessions = await history.sessions(MOST + 1)
+            alive = [each for each in sessions[:MOST] if replay(each, await load_whole(history, each), registry).state == "running"]
+            few = {"problem": f"there are more than {MOST:,} sessions, and no more were looked at"} if len(sessions) > MOST else {}
+            return {"alive": alive, **few}
+        lost: list[dict[str, str]] = []
         for session in question["sessions"]:
             seen = replay(session, await load_whole(history, session), registry)
             if why := _why_lost(seen):
                 lost.append({"session": session, "why": why, "meets": _meets(seen)})
-        return lost
+        return {"lost": lost}
 
 
 def _why_lost(seen: Replay) -> str:

@@ -13,8 +13,10 @@ from support.commands import FOREIGN
 from support.server import SWITCHBOARD, ServerProcess
 from support.shop import BUG, LONGER, PIN, TEA, record, write_shop
 
+from handlers.history import partition_of
 from switchboard import reloaded
 from switchboard.replay import replay
+from switchboard.settings import Settings
 from telephony.phone import LOST
 from telephony.simulators.events import HungUp, Said
 
@@ -127,7 +129,7 @@ async def test_a_call_that_cannot_go_on_is_shown_and_goes_on_with_the_code_as_it
         heard = await first.press("2")
         assert said(heard) == [LOST]
         assert isinstance(heard[-1], HungUp)
-        await cafe.told(f"phone:{first.sid} is diverged: at event 1")
+        await cafe.told("the session is diverged: at event 1")
         cafe.write(HALF)  # which is out of date before a server could start with it
         await cafe.told("cafe.py changed.")
         cafe.write(CAFE)
@@ -185,6 +187,17 @@ def test_what_cannot_be_is_one_sentence_and_exit_code_2(tmp_path, options, setti
     done = subprocess.run([SWITCHBOARD, "serve", "--reload", *port, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert problem in " ".join(done.stderr.replace("│", " ").split())
+
+
+async def test_where_there_are_too_many_sessions_that_is_told(valkey_url, valkey, tmp_path, monkeypatch):
+    monkeypatch.setattr(reloaded, "MOST", 1)
+    settings = Settings.model_validate({"store": {"url": valkey_url}})
+    for number in (1, 2):
+        valkey.rpush(f"sb:{{{partition_of(f'phone:CA{number}')}}}:h:phone:CA{number}", *record(write_shop(tmp_path), f"phone:CA{number}"))
+    answer = await reloaded._answer({"ask": "alive"}, settings)
+    assert answer["problem"] == "there are more than 1 sessions, and no more were looked at"
+    monkeypatch.undo()
+    assert await reloaded._answer({"ask": "lost", "sessions": []}, settings) == {"lost": []}
 
 
 @pytest.mark.parametrize(
