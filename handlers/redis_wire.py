@@ -210,7 +210,8 @@ class ReplicatedWire(Wire):
     def _objection(self, mark: Any, had: Any) -> str:
         for reply in (mark, had):
             if isinstance(reply, Refusal):
-                return self._owner.told(f"it does not tell whether its replicas have it ({reply.text}): let its user run SET and WAIT")
+                remedy = "let its user run SET and WAIT" if reply.kind == "NOPERM" else "see to that first"
+                return self._owner.told(f"it does not tell whether its replicas have it ({reply.text}): {remedy}")
         if had >= self._replication.replicas:
             return ""
         return self._owner.told(
