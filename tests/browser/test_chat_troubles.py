@@ -23,12 +23,11 @@ def turns(valkey):
     return valkey.llen(key)
 
 
-async def kept(visitor):
-    """The facts that the browser keeps, by kind."""
+async def session_of(visitor):
+    """The id that the browser keeps."""
     items = await visitor.page.evaluate("Object.entries(localStorage)")
-    return {
-        kind: [json.loads(value) for key, value in items if f" {kind}" in key.removeprefix("switchboard")] for kind in ("sent ", "session")
-    }
+    (kept,) = [json.loads(value) for key, value in items if key.endswith(" session")]
+    return kept["id"]
 
 
 # -- the page goes away and comes back -----------------------------------------------------------------------------------------------------
@@ -352,10 +351,10 @@ async def test_a_server_that_is_killed_at_any_moment_loses_no_word_and_hears_non
                 expected += [f"word {number}", f"You said word {number}.", "Say something."]
                 await ada.sees(*expected)
             await expect(ada.find("#trouble")).to_be_empty()
-            (session,) = (await kept(ada))["session"]
-            assert await spoken(server, session["id"]) == [text for text in expected if not text.startswith("word")]
-            assert session["id"] not in server.output()
-            assert session["id"] not in ada.page.url
+            id_ = await session_of(ada)
+            assert await spoken(server, id_) == [text for text in expected if not text.startswith("word")]
+            assert id_ not in server.output()
+            assert id_ not in ada.page.url
     finally:
         server.end()
 
@@ -398,8 +397,8 @@ async def test_servers_and_tabs_that_die_at_random_lose_no_word_and_hear_none_tw
                 await expect(tab.find(".waiting")).to_have_count(0)
                 await expect(tab.find("#log .said")).to_have_count(1 + 2 * len(words))
                 assert sorted(text for text in await tab.transcript() if text.startswith("word")) == sorted(words)
-            (session,) = (await kept(tabs[0]))["session"]
-            answers = [text for text in await spoken(server, session["id"]) if text.startswith("You")]
+            id_ = await session_of(tabs[0])
+            answers = [text for text in await spoken(server, id_) if text.startswith("You")]
             assert sorted(answers) == sorted(f"You said {word}." for word in words)
     finally:
         server.end()
