@@ -6,7 +6,6 @@ process when it has returned True. A run that was fed on trust and whose append 
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -18,6 +17,7 @@ from handlers.history import PAGE, Alarm, Append, Reply, Restart
 from handlers.house import House
 from handlers.recall import recall, recall_since
 from handlers.record import Record
+from handlers.tracebacks import without_values
 from workflows.events import UID_BYTES, AnyEvent, Fired, Heard, Left, Memo, Opened, Sent, describe, encode, uid_of
 from workflows.run import Run
 from workflows.turns import Answer, Spoken
@@ -37,8 +37,6 @@ TAKE_OVERS = 5
 
 TRIES = 8
 """How often something is appended anew after others were faster; more than that and whoever wants it has to come again."""
-
-_DIGITS = re.compile(r"\d")
 
 E = TypeVar("E", Heard, Left, Memo, Fired, Sent)
 C = TypeVar("C", bound=Append | Restart)
@@ -332,17 +330,3 @@ class Journal(Record):
             self._needs.lead(asked_at, since, sure=sure, taken_over=reply.attempts > 0 or not command.events)
         else:
             self._needs.step_down()
-
-
-def without_values(traceback: str) -> str:
-    """A traceback without the digits that stand in what the exceptions say: they may be a caller's PIN. `sessions show` has them all."""
-    lines, code = [], 0
-    for line in traceback.splitlines():
-        if line.startswith("  File "):
-            code = 2  # the line of the code follows, and maybe one that marks a part of it
-        elif code and line.startswith("    "):
-            code -= 1
-        else:
-            code, line = 0, _DIGITS.sub("#", line)  # noqa: PLW2901 - it is the line without them from here on
-        lines.append(line)
-    return "\n".join(lines)

@@ -9,7 +9,7 @@ import asyncio
 from handlers.house import House
 from switchboard.board import Board
 from switchboard.channel import Exchange
-from switchboard.guard import GuardedRunner
+from switchboard.runner import GuardedRunner
 
 FAREWELL_SECONDS = 1.0
 """How long whoever comes is still served: so balancers see that we are not ready, and clients that keep a connection hear that it ends."""

@@ -8,12 +8,8 @@ It leans on names of `aiohttp.web_protocol.RequestHandler` that are not public: 
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import resource
-import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -36,18 +32,6 @@ READ_BUFFER = 65_536
 
 LINGER_SECONDS = 2.0
 """How long a body that nobody wants is read away after the answer, lest the client be cut off before it has read that answer."""
-
-SETTLE_SECONDS = 0.2
-"""How long a connection that was taken in last may take to say what it came for."""
-
-LOOK_SECONDS = 0.02
-"""How often a server that leaves looks whether anybody is still there."""
-
-MOST_WAITING = 1_024
-"""Connections that the kernel keeps for a listening socket until they are taken in."""
-
-SPARE_FILES = 512
-"""Descriptors for the rest: the store, the effects' own connections, the listening sockets."""
 
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -122,100 +106,11 @@ def _plain(refusal: web.HTTPException) -> web.Response:
     return answer
 
 
-class GuardedRunner(web.AppRunner):
-    """Runs an application behind the guard; used as `web.AppRunner` is. There is no access log.
-
-    `shutdown_timeout` (seconds) is what running requests have to finish when it is cleaned up; then they are cancelled.
-    Counts `connections_refused`, `connections_timed_out` and `requests_malformed`.
-    """
-
-    __slots__ = ("_counters", "_limits")
-
-    def __init__(self, app: web.Application, limits: Limits, counters: Counters, *, shutdown_timeout: float) -> None:
-        super().__init__(app, shutdown_timeout=shutdown_timeout)
-        self._limits = limits
-        self._counters = counters
-
-    def leave(self) -> None:
-        """End every connection with its next answer, so that whoever keeps one goes elsewhere and loses no request when we close it."""
-        assert isinstance(self.server, _Server), "it is set up"
-        self.server.leaving = True
-
-    async def farewell(self, seconds: float) -> None:
-        """Serve whoever comes for `seconds` more, or until nobody is connected; then listen no more.
-
-        Requests that run when this returns go on; there will be no others.
-        """
-        self.leave()
-        server = self.server
-        assert server is not None, "it is set up"
-        until = asyncio.get_running_loop().time() + seconds
-        while server.connections and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(LOOK_SECONDS)
-        await self._stop_listening(server)
-        if server.connections:
-            await asyncio.sleep(SETTLE_SECONDS)
-        for each in server.connections:
-            assert isinstance(each, _Connection), "the server makes no others"
-            each.end()
-
-    async def _stop_listening(self, server: web.Server) -> None:
-        """Close the listening sockets, and take in whom the kernel has accepted meanwhile: it would reset them."""
-        listening = [socket.socket(fileno=os.dup(each.fileno())) for site in self.sites for each in _sockets(site)]
-        for site in self.sites:
-            await site.stop()
-        waiting: list[socket.socket] = []
-        for listener in listening:
-            listener.setblocking(False)
-            with listener, contextlib.suppress(OSError):  # nobody waits any more
-                waiting.extend(listener.accept()[0] for _ in range(MOST_WAITING))
-        for each in waiting:
-            await asyncio.get_running_loop().connect_accepted_socket(server, each)
-
-    @property
-    def running(self) -> int:
-        """How many requests are being answered."""
-        return sum(each.running for each in self.server.connections if isinstance(each, _Connection)) if self.server else 0
-
-    async def _make_server(self) -> web.Server:
-        plain = await super()._make_server()
-        limits = msgspec.structs.replace(self._limits, max_connections=_affordable(self._limits.max_connections))
-        return _Server(plain, _endpoints(self.app), limits, self._counters)
-
-
-def _affordable(connections: int) -> int:
-    """How many of the connections the process can have; its limit of open files is raised for them, as far as it may.
-
-    Past that limit asyncio cannot even refuse: it logs an error for each attempt, and the store's connections fail with it.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + SPARE_FILES
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        try:
-            raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
-        except (OSError, ValueError):  # macOS has a limit that it does not tell
-            pass
-        possible = max(soft - SPARE_FILES, soft // 2)
-        if possible < connections:
-            logger.warning(
-                "at most %d connections, not %d: the limit of open files is %d. Raise it with ulimit -n.", possible, connections, soft
-            )
-            return possible
-    return connections
-
-
-def _sockets(site: web.BaseSite) -> Iterable[socket.socket]:
-    """The sockets at which a site listens."""
-    return getattr(site._server, "sockets", ())  # noqa: SLF001 - the runner's `addresses` do the same
-
-
 Endpoint = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Endpoints = dict[tuple[str, str], Endpoint]
 
 
-def _endpoints(app: web.Application) -> Endpoints:
+def endpoints_of(app: web.Application) -> Endpoints:
     """The endpoints of plain paths, by method and path, for a short cut past aiohttp's router; there is none past middlewares."""
     if app.middlewares:
         return {}
@@ -227,7 +122,7 @@ def _endpoints(app: web.Application) -> Endpoints:
     return found
 
 
-class _Server(web.Server):
+class GuardedServer(web.Server):
     """Makes a guarded connection of each socket, and lets no request through that is no text."""
 
     def __init__(self, plain: web.Server, endpoints: Endpoints, limits: Limits, counters: Counters) -> None:
@@ -266,9 +161,11 @@ class _Server(web.Server):
             return _plain(refusal)
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        """See `web.Server`: makes a connection."""
+        return GuardedConnection(self, loop=self._loop, **self._kwargs)
 
     def full(self) -> bool:
+        """Whether one more is one too many."""
         return len(self._connections) >= self.limits.max_connections
 
     def ends_connections(self) -> bool:
@@ -276,7 +173,7 @@ class _Server(web.Server):
         return self.leaving or len(self._connections) > self._many
 
 
-class _Connection(web.RequestHandler):
+class GuardedConnection(web.RequestHandler):
     """One connection, with deadlines for what aiohttp awaits without one.
 
     Idle time is aiohttp's `keepalive_timeout`. The other deadlines arm a timer only while the client owes something: a head that has
@@ -285,7 +182,7 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ("_body", "_guard", "_head_size", "_head_timer", "_serving", "_write_timer")
 
-    def __init__(self, server: _Server, **options: Any) -> None:
+    def __init__(self, server: GuardedServer, **options: Any) -> None:
         super().__init__(server, **options)
         self._guard = server
         self._body: StreamReader = EMPTY_PAYLOAD  # of the request whose head came last
@@ -295,7 +192,8 @@ class _Connection(web.RequestHandler):
         self._serving: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(self._manager, _Server)
+        """See `asyncio.Protocol`: one too many is refused."""
+        assert isinstance(self._manager, GuardedServer)
         transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
         if self._manager.full():
             self._guard.counters["connections_refused"] += 1
@@ -310,6 +208,7 @@ class _Connection(web.RequestHandler):
         self._await_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.Protocol`."""
         self._head_arrived()
         if self._write_timer is not None:
             self._write_timer.cancel()
@@ -319,6 +218,7 @@ class _Connection(web.RequestHandler):
         self._body = EMPTY_PAYLOAD
 
     async def start(self) -> None:
+        """See `web.RequestHandler`: answers one request after another."""
         try:
             await super().start()
         except Exception as error:  # noqa: BLE001 - errors of endpoints do not come here, but a target such as http://xn--a/ does
@@ -328,6 +228,7 @@ class _Connection(web.RequestHandler):
             self._serving = None  # else it and we hold each other until a full collection, which is rare
 
     def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`: bytes of a head have a deadline and a limit."""
         known = self._request_count
         owed = not self._body.is_eof()
         closing = self._close
@@ -391,11 +292,13 @@ class _Connection(web.RequestHandler):
         return self._current_request is not None
 
     def pause_writing(self) -> None:
+        """See `asyncio.Protocol`: the client does not take what was sent."""
         super().pause_writing()
         if self.transport is not None:
             self._write_timer = self._loop.call_later(self._guard.limits.write_seconds, self._unread, self.transport)
 
     def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()
@@ -404,6 +307,7 @@ class _Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
+        """See `web.RequestHandler`: what a client does wrong is no error of ours."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
         self._malformed(message)

@@ -23,9 +23,10 @@ from switchboard.board import Board
 from switchboard.channel import Channel, Exchange, Page, Pushing, Running
 from switchboard.drain import drain
 from switchboard.errors import ServerError
-from switchboard.guard import GuardedRunner, Limits
+from switchboard.guard import Limits
 from switchboard.metrics import Metrics
 from switchboard.plugins import Body, opened_bindings, opened_services, plugins
+from switchboard.runner import GuardedRunner
 from switchboard.settings import Settings
 from switchboard.store import opened_store
 from switchboard.sweeper import Sweeper

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import structlog
 
+from switchboard import logs
 from switchboard.embedded import embedded_valkey
 from switchboard.errors import ServerError
 from switchboard.plugins import opened_services
@@ -39,6 +40,7 @@ def run(settings: Settings, count: int, listening: Callable[[str], None]) -> int
     Gives the exit code: 0 when all workers ended by themselves, 1 when one had to be killed, 128 and the signal's number when a second
     signal ended them at once. Raises what keeps the first worker from listening, as a `SwitchboardError`.
     """
+    logs.heed(settings)
     with _reserved(settings.server.host, settings.server.port) as port:
         server = settings.server.model_copy(update={"port": port})
         return asyncio.run(_serve(settings.model_copy(update={"server": server}), count, listening))

@@ -20,9 +20,10 @@ import uvloop
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from switchboard.runner import GuardedRunner
 
 from handlers.counters import Counters
-from switchboard.guard import MAX_HEAD, GuardedRunner, Limits, read_body
+from switchboard.guard import MAX_HEAD, Limits, read_body
 
 PATIENT = Limits(header_seconds=30, body_seconds=30, idle_seconds=30, write_seconds=30)
 HASTY = Limits(header_seconds=0.2, body_seconds=0.2, idle_seconds=0.2, write_seconds=0.2)
@@ -572,7 +573,8 @@ def test_the_limit_of_open_files_is_raised_or_else_lowers_that_of_connections() 
 import asyncio, resource
 from aiohttp import web
 from handlers.counters import Counters
-from switchboard.guard import GuardedRunner, Limits
+from switchboard.guard import Limits
+from switchboard.runner import GuardedRunner
 
 async def connections(soft, hard):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

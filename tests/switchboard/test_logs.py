@@ -14,7 +14,7 @@ from support.server import ServerProcess
 from support.valkey import Valkey
 from support.web_house import WebClient
 
-from handlers.journal import without_values
+from handlers.tracebacks import without_values
 from switchboard import logs
 from switchboard.hidden import Hidden, secrets_of
 from switchboard.settings import Settings, StoreSettings
