@@ -179,7 +179,9 @@ def alternating(store: str, at_once: int) -> dict[str, Any]:
             return {name: (value - before[name]) / turns for name, value in _sums(nodes).items()}
 
         def stays() -> dict[str, float]:
-            return carry([*calls_of((first,))[::2], *calls_of((second,))[::2]])
+            """Two calls side by side, each at a server of its own: both servers wake as often as when turns alternate."""
+            pairs = zip(calls_of((first,))[::2], calls_of((second,))[::2], strict=True)
+            return carry([[turn for both in zip(*pair, strict=True) for turn in both] for pair in pairs])
 
         stays()
         return interleaved({"stays": stays, "alternates": lambda: carry(calls_of((first, second)))})
