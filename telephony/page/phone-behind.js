@@ -24,7 +24,7 @@ export function showWebhook({ method, path, fields, status, text }) {
   const sent = element("dl", "");
   for (const [name, value] of fields) sent.append(element("dt", "", name), element("dd", "", value));
   details.append(summary, sent);
-  if (text) details.append(document_(text));
+  if (text) details.append(markup(text));
   twiml.prepend(details);
 }
 
@@ -53,7 +53,7 @@ function moment({ position, at, what, taken_by: taker, said }) {
 }
 
 /** A document, indented, with its tags in another colour. */
-function document_(text) {
+function markup(text) {
   const pre = element("pre", "");
   pre.tabIndex = 0;
   pre.setAttribute("aria-label", "TwiML");

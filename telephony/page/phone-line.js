@@ -17,12 +17,14 @@ export class Line {
   #over = false;
   #tries = 0;
   #socket = null;
+  #again = null; // tries anew, while there is a pause between two tries
+  #left = new AbortController();
 
   constructor(to, caller, tell) {
     this.#tell = tell;
     this.#to = to;
     this.#caller = caller;
-    addEventListener("online", () => this.#again?.());
+    addEventListener("online", () => this.#again?.(), { signal: this.#left.signal });
     this.#open();
   }
 
@@ -35,8 +37,6 @@ export class Line {
   hangUp() {
     this.do({ do: "hang up" });
   }
-
-  #again = null;
 
   #open() {
     this.#again = null;
@@ -64,7 +64,7 @@ export class Line {
       if (deed !== null && deed.turn === event.turn) this.do(deed.message); // asked anew: it was not heard when the line broke
       return;
     }
-    if (event.event === "hungup") this.#over = true;
+    if (event.event === "hungup") this.#end();
     this.#tell(event);
   }
 
@@ -89,8 +89,13 @@ export class Line {
     };
   }
 
-  #refuse(why) {
+  #end() {
     this.#over = true;
+    this.#left.abort();
+  }
+
+  #refuse(why) {
+    this.#end();
     this.#tell({ event: "refused", why });
   }
 

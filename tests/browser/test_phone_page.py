@@ -123,10 +123,11 @@ async def test_what_is_said_into_a_line_that_breaks_is_heard_once(valkey_url, va
 
         async def break_once(page):
             server = page.connect_to_server()
+            server.on_message(lambda message: page in lost or page.send(message))
 
             async def hear(message):
                 if '"say"' in message and not lost:
-                    lost.append(message)
+                    lost.append(page)  # nothing comes back any more
                     if arrives:
                         server.send(message)
                         while length(valkey) < 2:  # noqa: ASYNC110 - nobody tells
@@ -141,6 +142,7 @@ async def test_what_is_said_into_a_line_that_breaks_is_heard_once(valkey_url, va
         ada = await calls(visitors, context, house)
         await ada.say("one")
         await expect(ada.find("#log .said").filter(has_text="You said one.")).to_have_count(1)
+        await expect(ada.find("#log")).to_contain_text("The line is back")
         await expect(ada.find("#status")).to_contain_text("Your turn")
         await ada.say("two")
         await expect(ada.find("#log")).to_contain_text("You said two.")
@@ -167,6 +169,15 @@ async def test_a_call_outlives_its_server_and_a_page_that_is_left_hangs_up(valke
         await expect(ada.find("#status")).to_have_text("Ready to call")
         while length(valkey) < 3:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
+        valkey.flushdb()
+        await ada.find("#call").click()
+        await expect(ada.find("#status")).to_contain_text("Your turn")
+        await house.stop()
+        await expect(ada.find("#status")).to_have_text("The line broke. Getting it back …")
+        await ada.find("#hang-up").click()
+        await house.start()
+        await expect(ada.find("#status")).to_have_text("You hung up")
+        assert length(valkey) == 2, "also by the server that was away when it happened"
 
 
 async def test_the_token_is_asked_for_and_opens_the_page(valkey_url, valkey, visitors):
