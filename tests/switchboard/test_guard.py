@@ -20,10 +20,10 @@ import uvloop
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from switchboard.runner import GuardedRunner
 
 from handlers.counters import Counters
 from switchboard.guard import MAX_HEAD, Limits, read_body
+from switchboard.runner import GuardedRunner
 
 PATIENT = Limits(header_seconds=30, body_seconds=30, idle_seconds=30, write_seconds=30)
 HASTY = Limits(header_seconds=0.2, body_seconds=0.2, idle_seconds=0.2, write_seconds=0.2)
