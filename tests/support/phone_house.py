@@ -4,9 +4,9 @@ import contextlib
 import tempfile
 
 from aiohttp import web
-from switchboard.runner import GuardedRunner
 
 from handlers.redis_history import RedisHistory
+from switchboard.runner import GuardedRunner
 from switchboard.server import Server
 from switchboard.settings import Settings
 from telephony.simulators.phone import Phone
