@@ -35,14 +35,14 @@ def new(name: str) -> None:
     check_name(name)
     folder = Path.cwd() / name
     make(folder)
-    width = max(len(file) for file in FILES) - len("{name}") + len(name)
-    made = [f"  {file.format(name=name):<{width}}  {purpose}" for file, (_, purpose) in FILES.items()]
+    made = {file.format(name=name): purpose for file, (_, purpose) in FILES.items()}
+    width = max(map(len, made))
     python, switchboard = _command("python"), _command("switchboard")
     pytest = "" if importlib.util.find_spec("pytest") else f"{python} -m pip install pytest && "
     typer.echo(
         "\n".join([
             f"Made {folder}:",
-            *made,
+            *(f"  {file:<{width}}  {purpose}" for file, purpose in made.items()),
             "Next, to run its tests and then the server, which is started anew when you change a file:",
             f"  cd {shlex.quote(name)} && {pytest}{python} -m pytest",
             f"  {switchboard} serve --reload",

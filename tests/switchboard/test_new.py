@@ -33,6 +33,7 @@ async def test_the_tests_pass_and_the_phone_is_answered_by_the_commands_that_are
     head, *listed, _, tests, serve = done.stdout.splitlines()
     assert head == f"Made {made}:"
     assert sorted(line.split()[0] for line in listed) == sorted(file.name for file in made.iterdir())
+    assert len({len(re.match(r"  \S+ +", line)[0]) for line in listed}) == 1, "in columns"
     tested = await asyncio.to_thread(subprocess.run, tests, shell=True, capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stdout
     assert re.search(r"^3 passed in", tested.stdout.splitlines()[-1].strip("= ")), tested.stdout
