@@ -21,7 +21,9 @@ numbers = itertools.count()
 class ServerProcess:
     """A server in `folder` (its working directory, with its settings and its data). It keeps its port from start to start."""
 
-    def __init__(self, folder, settings='[lines]\n"phone:*" = "conversations:echo"\n', port=0, data=".switchboard", options=(), **environment):
+    def __init__(
+        self, folder, settings='[lines]\n"phone:*" = "conversations:echo"\n', port=0, data=".switchboard", options=(), **environment
+    ):
         self.folder = folder
         self.options = options
         self.port = port
