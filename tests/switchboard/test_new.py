@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 import subprocess
 import sys
 
@@ -38,7 +39,7 @@ async def test_the_tests_pass_and_the_phone_is_answered_by_the_commands_that_are
     assert tested.returncode == 0, tested.stdout
     assert re.search(r"^3 passed in", tested.stdout.splitlines()[-1].strip("= ")), tested.stdout
     assert "warning" not in tested.stdout + tested.stderr
-    assert serve.split()[1:] == ["serve", "--reload"]
+    assert shlex.split(serve)[1:] == ["serve", "--reload"]
     server = ServerProcess(made, (made / "switchboard.toml").read_text()).start()
     try:
         async with server.phone() as phone:
@@ -118,4 +119,4 @@ def test_what_cannot_be_filled_leaves_nothing_behind(place, monkeypatch):
 def test_where_there_is_no_pytest_the_way_to_it_is_told(place, monkeypatch, capsys):
     monkeypatch.setattr(new.importlib.util, "find_spec", lambda name: None)
     new.new("hello")
-    assert re.search(r"cd hello && (\S+) -m pip install pytest && \1 -m pytest\n", capsys.readouterr().out)
+    assert re.search(r"cd hello && ('.+'|\S+) -m pip install pytest && \1 -m pytest\n", capsys.readouterr().out)
