@@ -211,10 +211,13 @@ async def _listen_for_metrics(runner: GuardedRunner, settings: Settings) -> None
 
 
 def _calm_collector() -> None:
-    """What is there now stays; and with 100,000 live sessions a full collection takes a second, so it is made rare."""
+    """What is there now stays; and with 100,000 live sessions a full collection takes a second, so it is made rare.
+
+    The young generations are small, and so is the pause of each of their collections: an acknowledgement may be waiting.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(2_000, 2, 50_000)
+    gc.set_threshold(500, 2, 200_000)
 
 
 def run(
