@@ -11,8 +11,13 @@ export const SILENCE = 40_000;
 const FIRST_PAUSE = 300;
 const LONGEST_PAUSE = 8_000;
 
-/** Nobody answers: the network or the server is away. */
-export class Unreachable extends Error {}
+/** The server does not answer: it or the network is away, or something between answers in its place. `seconds`: to be left in peace for. */
+export class Unreachable extends Error {
+  constructor(seconds = 0) {
+    super();
+    this.seconds = seconds;
+  }
+}
 
 /** Open a session; whoever knows the key gets the same one. */
 export function open(session, signal) {
@@ -28,7 +33,12 @@ export function say(id, key, text, wait, signal) {
 export async function events(id, after, limited, signal) {
   const headers = after === null ? {} : { "Last-Event-ID": after };
   const response = await reach(`${SESSIONS}/${id}/events`, { headers, signal: limited }, signal);
-  return response.ok || response.status === 204 ? { status: response.status, stream: response.body } : told(response, signal);
+  if (response.status === 204 || response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+    return { status: response.status, stream: response.body };
+  }
+  const reply = await told(response, signal);
+  if (response.ok) throw new Unreachable(); // somebody else's page
+  return reply;
 }
 
 /** How the tasks of a session are doing, by their names; empty when that cannot be told now. */
@@ -47,13 +57,13 @@ export async function line(signal) {
   return told(await reach(new URL("line", import.meta.url), { signal }, signal), signal);
 }
 
-/** Ask until it is answered for good; `tell` hears of the trouble (null: there is none any more). Gives {status, body}. */
-export async function insist(request, signal, tell) {
+/** Ask until it is answered for good, as `passes` tells by the status; `tell` hears of the trouble (null: none any more). Gives {status, body}. */
+export async function insist(request, signal, tell, passes = isPassing) {
   for (let tries = 0; ; tries += 1) {
     let trouble = { why: "", seconds: 0 };
     try {
       const reply = await request();
-      if (!isPassing(reply.status)) {
+      if (!passes(reply.status)) {
         tell(null);
         return reply;
       }
@@ -61,6 +71,7 @@ export async function insist(request, signal, tell) {
       if (reply.status === 409) trouble = { ...trouble, why: null }; // the line hears one message at a time, which is no trouble
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
+      trouble = { ...trouble, seconds: error.seconds };
     }
     if (tries > 0 && trouble.why !== null) tell(trouble); // a single hitch is not worth a word
     await pause(trouble.seconds * 1000 || wait(tries), signal);
@@ -105,7 +116,7 @@ async function reach(url, options, signal) {
   }
 }
 
-/** A whole answer; one that breaks off is none, and one that is no JSON is not the server's but of something in front of it. */
+/** A whole answer. One that breaks off is none, nor is one in other words than the server's: a proxy or a portal between has spoken. */
 async function told(response, signal) {
   let text;
   try {
@@ -114,13 +125,15 @@ async function told(response, signal) {
     signal.throwIfAborted();
     throw new Unreachable();
   }
-  let body = null;
+  const seconds = Number(response.headers.get("Retry-After")) || 0;
+  let body;
   try {
     body = JSON.parse(text);
   } catch {
-    if (response.ok) throw new Unreachable();
+    throw new Unreachable(seconds);
   }
-  return { status: response.status, body, seconds: Number(response.headers.get("Retry-After")) || 0 };
+  if (!response.ok && typeof body?.error !== "string") throw new Unreachable(seconds);
+  return { status: response.status, body, seconds };
 }
 
 /** Whether the same request may be answered otherwise later. */

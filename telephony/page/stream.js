@@ -3,6 +3,9 @@
 import { events, insist, pause, SILENCE, wait } from "./api.js";
 import { createParser } from "./vendor/eventsource-parser.js";
 
+/** What settles the question; any other refusal may be over when it is asked again. */
+const FINAL = [200, 204, 404, 410];
+
 /**
  * Read the events of a session until it is over; gives why ("ended" or "gone").
  *
@@ -13,7 +16,7 @@ export async function follow(id, after, on, signal) {
   for (let tries = 0; ; tries += 1) {
     const watch = new Watch(signal);
     try {
-      const reply = await insist(() => events(id, after(), watch.restarted(), signal), signal, on.trouble);
+      const reply = await insist(() => events(id, after(), watch.restarted(), signal), signal, on.trouble, (status) => !FINAL.includes(status));
       if (reply.status === 204) return "ended";
       if (reply.status !== 200) return "gone";
       on.begin();

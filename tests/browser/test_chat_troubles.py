@@ -276,6 +276,31 @@ async def test_what_the_server_says_while_it_cannot_is_told_and_its_pause_is_kep
         assert turns(valkey) == 2
 
 
+async def test_a_proxy_or_a_portal_that_answers_in_the_place_of_the_server_ends_nothing(valkey_url, valkey, visitors):
+    async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
+        html, foreign = "<h1>Please sign in</h1>", json.dumps({"message": "Forbidden"})
+        between = {
+            "messages": [(404, html), (401, ""), (403, foreign), (200, html), (410, html)],
+            "events": [(403, html), (404, foreign), (200, html), (401, json.dumps({"error": "Sign in first."})), (410, "")],
+        }
+
+        async def answer(route):
+            left = between[route.request.url.rpartition("/")[2]]
+            if not left:
+                return await route.continue_()
+            status, body = left.pop(0)
+            return await route.fulfill(status=status, body=body, content_type="text/html")
+
+        await context.route("**/web/sessions/*/*", answer)
+        ada = await visitors.tab(context, house.url)
+        await ada.say("precious words")
+        await ada.sees("Hello!", "precious words", "You said precious words.")
+        await expect(ada.find("#trouble")).to_be_empty()
+        await expect(ada.find("#over")).to_be_hidden()
+        assert between == {"messages": [], "events": []}
+        assert turns(valkey) == 2
+
+
 async def test_a_stream_that_falls_silent_is_given_up_for_another(valkey_url, valkey, visitors):
     async with web_house(valkey_url, PARROT) as (house, _), visitors.context() as context:
         await context.add_init_script(
