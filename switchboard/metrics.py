@@ -8,7 +8,6 @@ import hmac
 import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Final
 
 from aiohttp import web
@@ -21,6 +20,7 @@ from handlers.counters import BOUNDS, Times
 from handlers.house import House
 from switchboard.board import Board
 from switchboard.channel import Exchange
+from switchboard.here import Here
 from switchboard.settings import Settings
 
 LOOK_SECONDS: Final = 0.25
@@ -55,8 +55,8 @@ UNCOUNTED: Final = frozenset({"rehydrations", "lateness_ms", "dropped_in", "drop
 """Those that are part of another metric."""
 
 REFUSAL: Final = (
-    "Metrics are for this machine alone. Set METRICS_TOKEN, and have Prometheus send it (authorization: credentials); or let everybody "
-    "read them, with open_metrics = true under [server].\n"
+    "Metrics are for this machine alone, by localhost or a loopback address. Set METRICS_TOKEN, and have Prometheus send it "
+    "(authorization: credentials); or let everybody read them, with open_metrics = true under [server].\n"
 )
 
 
@@ -93,7 +93,7 @@ class Metrics(Collector):
         self._exchange = exchange
         self._token = settings.metrics_token
         self._open = settings.server.open_metrics
-        self._public = settings.server.public_url is not None
+        self._here = Here(settings.server)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -105,7 +105,7 @@ class Metrics(Collector):
             if not hmac.compare_digest(given, b"Bearer " + self._token.get_secret_value().encode()):
                 headers = {"WWW-Authenticate": "Bearer"}
                 return web.Response(status=HTTPStatus.UNAUTHORIZED, text="Send METRICS_TOKEN as a bearer token.\n", headers=headers)
-        elif not self._open and not (_is_from_here(request) and not self._public):
+        elif not self._open and not self._here.sent(request):
             return web.Response(status=HTTPStatus.FORBIDDEN, text=REFUSAL)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
@@ -151,12 +151,3 @@ def _histogram(name: str, words: str, times: Times) -> Metric:
         count += more
         buckets.append((f"{bound:g}" if math.isfinite(bound) else "+Inf", count))
     return HistogramMetricFamily(f"switchboard_{name}", words, buckets=buckets, sum_value=times.total)
-
-
-def _is_from_here(request: web.Request) -> bool:
-    """Whether it comes from a process of this machine, and not by way of a proxy that says so."""
-    try:
-        local = ip_address(request.remote or "").is_loopback
-    except ValueError:
-        local = False
-    return local and not any(name in request.headers for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"))

@@ -22,6 +22,7 @@ from handlers.errors import BusyError, HandlerError, OverloadError, ReusedKeyErr
 from handlers.messages import Inbound
 from switchboard.channel import Exchange, opening
 from switchboard.guard import read_body
+from switchboard.here import Here
 from switchboard.settings import Line
 from telephony import web_wire as wire
 from telephony.errors import RefusedError
@@ -50,6 +51,8 @@ _HEADERS = "Content-Type, Idempotency-Key, Prefer, Last-Event-ID"
 Headers = dict[str, str]
 Endpoint = Callable[[web.Request, Headers], Awaitable[web.StreamResponse]]
 
+MISNAMED = "This server is for its own machine, by localhost or a loopback address: set PUBLIC_URL if it has another name."
+
 BROKEN = "The conversation met a bug and cannot go on until it is mended. The message was not kept: send it again later."
 
 
@@ -65,6 +68,7 @@ class Web:
         self._origins = frozenset(exchange.settings.web.allowed_origins)
         public = exchange.settings.server.public_url
         self._own = "" if public is None else urlsplit(public).netloc.lower()
+        self._here = Here(exchange.settings.server)
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Sessions, their messages, their events, and their tasks."""
@@ -209,7 +213,12 @@ class Web:
         return checked
 
     def _admit(self, request: web.Request, headers: Headers) -> None:
-        """A browser names the site whose page sends a request; only our own and those on the list may."""
+        """A browser names the site whose page sends a request; only our own and those on the list may.
+
+        A page is not our own because its site's name leads here: such a name may be made to (DNS rebinding).
+        """
+        if self._here.misnamed(request):
+            raise RefusedError(HTTPStatus.FORBIDDEN, MISNAMED)
         origin = request.headers.get("Origin", "").lower()
         if self._origins:
             headers["Vary"] = "Origin"

@@ -154,12 +154,20 @@ def test_times_fall_into_the_buckets_that_hold_them():
 async def test_without_a_token_only_this_machine_may_read_them(valkey, valkey_url):
     async with web_house(valkey_url, ECHO) as (house, _):
         await scrape(house)
-        for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"):
+        for header in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"):
             assert "METRICS_TOKEN" in await scrape(house, 403, **{header: "1.2.3.4"})
-    async with web_house(valkey_url, ECHO, server={"public_url": "https://example.org"}) as (house, _):
-        await scrape(house, 403)
+    for server in ({"public_url": "https://example.org"}, {"trusted_proxies": ["10.0.0.0/8"]}):
+        async with web_house(valkey_url, ECHO, server=server) as (house, _):
+            await scrape(house, 403)
     async with web_house(valkey_url, ECHO, server={"public_url": "https://example.org", "open_metrics": True}) as (house, _):
         await scrape(house, **{"X-Forwarded-For": "1.2.3.4"})
+
+
+async def test_a_page_whose_site_s_name_was_made_to_lead_here_may_not_read_them(valkey, valkey_url):
+    async with web_house(valkey_url, ECHO) as (house, _):
+        for host in ("evil.example", "127.0.0.1.evil.example", "["):
+            assert "METRICS_TOKEN" in await scrape(house, 403, Host=host, Origin=f"http://{host}")
+        await scrape(house, Host="localhost:8080", Origin="http://localhost:8080")
 
 
 async def test_with_a_token_whoever_has_it_may_read_them_and_nobody_else(valkey, valkey_url):

@@ -397,6 +397,22 @@ async def test_pages_of_other_sites_are_refused_and_our_own_are_not(valkey_url, 
         assert (await web.create(headers={"Origin": house.url})).status == 201
 
 
+async def test_a_page_whose_site_s_name_was_made_to_lead_here_is_not_our_own(valkey_url, valkey):
+    async with web_house(valkey_url, PARROT) as (_, web):
+        for host in ("evil.example", "127.0.0.1.evil.example:8080", "192.168.1.5", "["):
+            reply = await web.create(headers={"Host": host, "Origin": f"http://{host}"})
+            assert (reply.status, "PUBLIC_URL" in reply.json["error"]) == (403, True), host
+        assert stored(valkey) == []
+        for host in ("localhost", "127.9.9.9:8080", "[::1]", "me.localhost"):
+            assert (await web.create(headers={"Host": host, "Origin": f"http://{host}"})).status == 201, host
+
+
+@pytest.mark.parametrize("server", [{"host": "0.0.0.0"}, {"trusted_proxies": ["127.0.0.1"]}, {"public_url": "https://chat.example.org"}])
+async def test_a_server_for_others_has_whatever_name_they_know_it_by(valkey_url, valkey, server):
+    async with web_house(valkey_url, PARROT, server=server) as (_, web):
+        assert (await web.create(headers={"Host": "chat.example.org", "Origin": "http://chat.example.org"})).status == 201
+
+
 async def test_pages_of_the_public_url_are_our_own(valkey_url, valkey):
     async with web_house(valkey_url, PARROT, server={"public_url": "https://Chat.example.org"}) as (_, web):
         assert (await web.create(headers={"Origin": "https://chat.example.org"})).status == 201
