@@ -223,8 +223,13 @@ def _calm_collector() -> None:
 def run(
     settings: Settings, listening: Callable[[str], None], *, one_of_several: bool = False, listener: socket.socket | None = None
 ) -> None:
-    """Serve in this process until it is told to stop (SIGINT, SIGTERM); see `serve`."""
+    """Serve in this process until it is told to stop (SIGINT, SIGTERM); see `serve`.
+
+    A second signal ends it at once, unless another process of ours has started it: that one has SIGKILL for this, and its SIGTERM may come
+    beside one that all processes of a service get.
+    """
     logs.heed(settings)
+    supervised = one_of_several or listener is not None
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
 
@@ -237,9 +242,11 @@ def run(
         loop = asyncio.get_running_loop()
 
         def told(number: signal.Signals) -> None:
-            if stop.is_set():
+            if stop.is_set() and not supervised:
                 os._exit(128 + number)  # as after a crash: others go on when our leases have run out
-            logger.info("stopping: what was begun is finished or handed over within ten seconds; once more ends it at once")
+            if not stop.is_set():
+                again = "" if supervised else "; once more ends it at once"
+                logger.info("stopping: what was begun is finished or handed over within ten seconds%s", again)
             stop.set()
 
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -113,6 +113,44 @@ async def test_a_worker_that_dies_is_replaced_after_a_growing_pause_and_a_second
     assert all(map(gone, pids))
 
 
+PONDERER = """
+import asyncio
+from pathlib import Path
+
+from workflows import Talk, Words, effect, workflow
+
+
+@effect
+async def ponder() -> str:
+    Path("pondering").touch()
+    await asyncio.sleep(1.5)
+    return "done"
+
+
+@workflow
+async def ponderer(talk: Talk) -> None:
+    await talk.ask("Well?", Words())
+    talk.say(await talk.call(ponder))
+"""
+
+
+async def test_a_signal_to_all_of_them_as_a_supervisor_of_services_sends_it_cuts_no_turn_short(crews):
+    crew = crews(settings='[lines]\n"web:*" = "slowly:ponderer"\n')
+    (crew.folder / "slowly.py").write_text(PONDERER)
+    crew.start()
+    pids = crew.pids()
+    id_ = (await post(f"{crew.url}/web/sessions", "a key of some length 1"))["id"]
+    turn = asyncio.create_task(post(f"{crew.url}/web/sessions/{id_}/messages", "one", text="what do you think?"))
+    await eventually((crew.folder / "pondering").exists)
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    await eventually(lambda: crew.output().count("stopping: what was begun") == 2)
+    crew.process.send_signal(signal.SIGTERM)
+    assert (await turn)["replies"][0]["text"] == "done"
+    assert await asyncio.to_thread(crew.process.wait) == 0
+    assert all(map(gone, pids))
+
+
 @pytest.mark.proof
 async def test_a_worker_that_does_not_end_is_killed_when_its_time_is_up_and_the_exit_code_tells(crews):
     crew = crews().start()
