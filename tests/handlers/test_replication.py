@@ -12,7 +12,7 @@ from support.store_calls import element, everything, write
 from support.valkey import Valkey
 
 from handlers.errors import StoreError
-from handlers.history import Append, partition_of
+from handlers.history import PARTITIONS, Append, partition_of
 from handlers.redis_history import RedisHistory
 from handlers.redis_wire import Replication
 
@@ -129,6 +129,25 @@ async def test_what_another_node_wrote_is_not_shown_either_while_no_replica_has_
             await look
     replica.thaw()
     assert await other.load(S) == command.events
+
+
+async def test_while_no_replica_has_it_nothing_is_taken_over(
+    history: RedisHistory, other: RedisHistory, primary: Valkey, replica: Valkey
+) -> None:
+    """Else each look would count as an attempt that nobody made, and after some of them the session would be left alone."""
+    await history.append(Append(S, 0, b"", (element(),), release=False))
+    await history.hand_over([S])
+    looker = RedisHistory(primary.url, "c.1")
+    await looker.open()
+    before = await looker.indexes(partition_of(S))
+    await asyncio.sleep(0.01)  # until the lease has run out
+    replica.freeze()
+    with pytest.raises(StoreError, match=TOO_FEW):
+        await other.peek(0, 10, 0, count=PARTITIONS)
+    assert await looker.indexes(partition_of(S)) == before
+    await looker.close()
+    replica.thaw()
+    assert [name for name, _ in (await other.peek(0, 10, 0, count=PARTITIONS)).pending] == [S]
 
 
 async def test_a_crowd_waits_together(history: RedisHistory, client: redis.Redis) -> None:
