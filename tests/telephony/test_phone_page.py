@@ -45,6 +45,7 @@ DOOR = [
     ({"Host": "192.168.1.5:8080"}, 403),
     ({"Host": "["}, 403),
     ({"X-Forwarded-For": "203.0.113.9"}, 403),
+    ({"X-Forwarded-Host": "rebound.example"}, 403),
     ({"Forwarded": "for=203.0.113.9"}, 403),
     ({"Via": "1.1 a proxy"}, 403),
 ]
@@ -107,6 +108,23 @@ async def test_the_token_opens_the_page_from_elsewhere_and_calls_are_signed_for_
         async with page_phone(house.url, **known) as phone:
             assert said(await phone.do("call", "asked", **CALL)) == ["Say something."]
             assert phone.told("webhook")[0]["path"] == "/twilio/voice"
+
+
+async def test_below_a_path_the_token_opens_the_page_too(valkey_url, valkey, http):
+    server = {"public_url": "https://example.org/voice/"}
+    async with phone_house(valkey_url, ECHO, phone_page_token=SECRET, server=server) as house:
+        headers = {"Host": "example.org", "Origin": "https://example.org"}
+        async with http.post(f"{house.url}/phone", data={"token": SECRET}, headers=headers, allow_redirects=False) as response:
+            assert (response.status, response.cookies[COOKIE]["path"]) == (303, "/voice/phone")
+
+
+async def test_a_token_is_asked_for_at_this_machine_too_since_not_every_forwarder_names_itself(valkey_url, valkey, http):
+    async with phone_house(valkey_url, ECHO, phone_page_token=SECRET) as house:
+        async with http.get(f"{house.url}/phone") as response:
+            assert (response.status, "This phone is behind a token" in await response.text()) == (403, True)
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            async with http.ws_connect(f"{house.url}/phone/call", headers={"Origin": house.url}):
+                pass
 
 
 def test_a_token_that_can_be_guessed_is_refused(monkeypatch):
