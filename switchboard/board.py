@@ -129,9 +129,9 @@ class Board(AsyncioActor):
         elif self._slots:
             self.wake_within(self._house.idle / ROUNDS)
 
-    def leading(self) -> list[str]:
-        """The sessions whose leases this node holds. For drains."""
-        return [session for session, slot in self._slots.items() if slot.handler.leads]
+    def handlers(self) -> list[Handler]:
+        """Those of all sessions in memory. For drains."""
+        return [slot.handler for slot in self._slots.values()]
 
     def evict_all(self) -> None:
         """Send every handler away; what it was doing is taken over by whoever is next. For drains and for tests."""

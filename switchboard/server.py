@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import nullcontext
 
 from aiohttp import web
@@ -15,7 +15,7 @@ from handlers.alarms import Alarms
 from handlers.counters import Counters
 from handlers.effects import Effects
 from handlers.errors import HandlerError
-from handlers.handler import House
+from handlers.handler import Handler, House
 from handlers.history import History
 from handlers.messages import Message
 from switchboard import logs
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 HAND_OVER_SECONDS = 1.0
 """How long the store may take to hear what others shall go on with; else they see it when our leases run out."""
+
+LOOK_SECONDS = 0.02
+"""How often we look meanwhile whether handlers that wait for the store are done."""
 
 CUT_OFF_SECONDS = 0.5
 """How long a request may take that is still running when all is over."""
@@ -137,19 +140,31 @@ class Server:
         self._closed = True
         await self.sweeper.stop()
         self.house.alarms.close()
-        led = self.board.leading()
+        handlers = self.board.handlers()
+        led = {handler.session for handler in handlers if handler.leads}
         self.board.stop()
         await asyncio.sleep(0)  # what was under way is cancelled
-        await self._hand_over(led)
+        busy = [handler for handler in handlers if not handler.stopped]
+        await self._hand_over(led - {handler.session for handler in busy}, busy)
 
-    async def _hand_over(self, sessions: list[str]) -> None:
+    async def _hand_over(self, sessions: Collection[str], busy: Collection[Handler] = ()) -> None:
+        """Let others go on with these sessions, and with those of busy handlers as soon as they have left.
+
+        They wait for the store, and go on with what it answers before they hear that they are to leave: till then they need their leases.
+        """
+        late = len(sessions) + len(busy)
         try:
             async with asyncio.timeout(HAND_OVER_SECONDS):
                 await self.house.history.hand_over(sessions)
+                late = len(busy)
+                while not all(handler.stopped for handler in busy):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(LOOK_SECONDS)
+                if busy:
+                    await self.house.history.hand_over([handler.session for handler in busy])
         except (HandlerError, TimeoutError) as error:
-            if sessions:
+            if late:
                 why = error if isinstance(error, HandlerError) else "the store does not answer in time"
-                logger.warning("%d sessions are handed over late, when their leases run out: %s", len(sessions), why)
+                logger.warning("%d sessions are handed over late, when their leases run out: %s", late, why)
 
 
 def _channels(exchange: Exchange) -> list[Channel]:

@@ -15,6 +15,14 @@ from support.server import ServerProcess
 from support.valkey import Valkey
 from support.web_house import WebClient, texts
 
+from handlers.history import partition_of
+from handlers.memory_history import MemoryHistory, MemoryStore
+from handlers.messages import Inbound, Opening
+from switchboard.server import Server
+from switchboard.settings import Settings
+from workflows import Talk, effect, workflow
+from workflows.registry import Registry
+
 pytestmark = pytest.mark.timeout(300)
 
 PONDERER = '''
@@ -205,3 +213,67 @@ async def test_a_second_signal_ends_it_at_once(house):
         assert await asyncio.to_thread(house.process.wait, 60) == 128 + signal.SIGTERM
         with pytest.raises(aiohttp.ClientError):
             await turn
+
+
+NOON = 1_700_000_000_000
+
+
+class Slow(MemoryHistory):
+    """A store at noon, whose replies to appends wait for `free`. `answering`: one does; `handed_over`: it heard what others go on with."""
+
+    def __init__(self, store, boot):
+        super().__init__(store, boot, lambda: NOON)
+        self.free, self.answering, self.handed_over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.free.set()
+
+    async def hand_over(self, sessions):
+        await super().hand_over(sessions)
+        self.handed_over.set()
+
+    async def append(self, command):
+        reply = await super().append(command)
+        self.answering.set()
+        await self.free.wait()
+        return reply
+
+
+async def test_a_session_whose_handler_waits_for_the_store_is_handed_over_when_that_has_left(tmp_path):
+    calls, enough = [], asyncio.Event()
+
+    @effect
+    async def first() -> str:
+        calls.append("first")
+        await enough.wait()
+        return "a"
+
+    @effect
+    async def second() -> str:
+        calls.append("second")
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            calls.append("second is over")
+
+    @workflow
+    async def two(talk: Talk) -> None:
+        await talk.call(first)
+        await talk.call(second)
+
+    store, session = MemoryStore(), "web:x"
+    history = Slow(store, "a.1")
+    server = Server(Settings(data=tmp_path, lines={}), history)
+    server.house.registry = Registry([two])
+    server.board.post(Inbound(session, "1", opening=Opening(two.name, {}, "web"), fresh=True))
+    await eventually(lambda: calls == ["first"])
+    history.free.clear()
+    history.answering.clear()
+    enough.set()
+    await history.answering.wait()
+    closing = asyncio.create_task(server.close())
+    await history.handed_over.wait()
+    leases = store.partitions[partition_of(session)].pending
+    assert leases[session] > NOON, "it goes on when it hears from the store"
+    history.free.set()
+    await closing
+    assert leases[session] == NOON
+    assert "second" not in calls or calls[-1] == "second is over"
