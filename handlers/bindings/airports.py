@@ -11,45 +11,75 @@ from functools import cache
 CODE = re.compile(r"[A-Za-z]{3}")
 
 ALSO = {
-    "bali": "DPS", "basel": "BSL", "belgrade": "BEG", "bengaluru": "BLR", "calcutta": "CCU", "cologne": "CGN", "delhi": "DEL",
-    "florence": "FLR", "haneda": "HND", "hanover": "HAJ", "kiev": "IEV", "koln": "CGN", "kyiv": "IEV", "la": "LAX", "la guardia": "LGA",
-    "malta": "MLA", "marrakesh": "RAK", "mauritius": "MRU", "montreal": "YMQ", "new york city": "NYC", "nyc": "NYC", "palma": "PMI",
-    "palma de mallorca": "PMI", "mallorca": "PMI", "naples": "NAP", "peking": "BJS", "quebec": "YQB", "quebec city": "YQB", "saigon": "SGN",
-    "seville": "SVQ", "sf": "SFO", "st petersburg": "LED", "turin": "TRN", "venice": "VCE", "washington dc": "WAS",
+    "adana": "COV", "alborg": "AAL", "anaheim": "SNA", "antwerpen": "ANR", "arhus": "AAR", "aruba": "AUA", "athina": "ATH", "bali": "DPS",
+    "bamako": "BKO", "barbados": "BGI", "bariloche": "BRC", "basel": "BSL", "basle": "BSL", "basra": "BSR", "belgrade": "BEG",
+    "bengaluru": "BLR", "beograd": "BEG", "bermuda": "BDA", "bombay": "BOM", "boracay": "MPH", "brussel": "BRU", "bruxelles": "BRU",
+    "bucuresti": "OTP", "cabo san lucas": "SJD", "calcutta": "CCU", "cebu": "CEB", "cincinnati": "CVG", "cologne": "CGN", "corfu": "CFU",
+    "crete": "HER", "delhi": "DEL", "den haag": "RTM", "fiji": "NAN", "florence": "FLR", "geneve": "GVA", "genf": "GVA", "genoa": "GOA",
+    "george town": "GCM", "goa": "GOI", "goteborg": "GOT", "greenville": "GSP", "haneda": "HND", "hanover": "HAJ", "hartford": "BDL",
+    "hawaii": "HNL", "helsingfors": "HEL", "hue": "HUI", "iguazu falls": "IGU", "jerusalem": "TLV", "kauai": "LIH", "kiev": "IEV",
+    "knock": "NOC", "kobenhavn": "CPH", "kochi": "COK", "koh samui": "USM", "koln": "CGN", "kos": "KGS", "kyiv": "IEV", "kyoto": "OSA",
+    "la": "LAX", "la guardia": "LGA", "las palmas": "LPA", "leh": "IXL", "leon": "BJX", "limerick": "SNN", "lisboa": "LIS",
+    "londonderry": "LDY", "mailand": "MIL", "majorca": "PMI", "mallorca": "PMI", "malta": "MLA", "marrakesh": "RAK", "marseilles": "MRS",
+    "maui": "OGG", "mauritius": "MRU", "mecca": "JED", "medellin": "MDE", "milano": "MIL", "monaco": "NCE", "montreal": "YMQ",
+    "moskva": "MOW", "muenchen": "MUC", "munchen": "MUC", "naples": "NAP", "natal": "NAT", "new york city": "NYC", "nicosia": "LCA",
+    "nis": "INI", "nurnberg": "NUE", "nyc": "NYC", "odessa": "ODS", "okinawa": "OKA", "oporto": "OPO", "oxford": "OXF", "palma": "PMI",
+    "palma de mallorca": "PMI", "panama city": "PTY", "paramaribo": "PBM", "pau": "PUF", "peking": "BJS", "phnom penh": "KTI",
+    "praha": "PRG", "pretoria": "JNB", "quebec": "YQB", "quebec city": "YQB", "rangoon": "RGN", "rhodes": "RHO", "roma": "ROM",
+    "saigon": "SGN", "sal": "SID", "san salvador": "SAL", "sardinia": "CAG", "seville": "SVQ", "sf": "SFO", "sicily": "CTA",
+    "st johns": "YYT", "st petersburg": "LED", "suva": "SUV", "szczecin": "SZZ", "tahiti": "PPT", "the hague": "RTM", "turin": "TRN",
+    "ulan bator": "UBN", "ushuaia": "USH", "valletta": "MLA", "venice": "VCE", "warszawa": "WAW", "washington dc": "WAS", "wien": "VIE",
+    "xian": "XIY",
 }  # fmt: skip
-"""Names that the list does not have, and Montreal, whose code as a city it lacks."""
+"""Names that the list does not have, or has for another place than the one that is meant; and Montreal, whose code as a city it lacks."""
 
 LARGE = frozenset((
-    "ACC", "ADB", "ADD", "ADL", "AGP", "AKL", "ALC", "AMS", "ANC", "ARN", "ATH", "ATL", "AUH", "AUS", "AYT", "BCN", "BEG", "BER",
-    "BEY", "BGO", "BGY", "BHX", "BIO", "BKK", "BLQ", "BLR", "BNA", "BNE", "BOD", "BOG", "BOM", "BOS", "BRS", "BRU", "BTS", "BUD",
-    "CAI", "CAN", "CCU", "CDG", "CGK", "CGN", "CHC", "CLE", "CLT", "CMB", "CMN", "CPH", "CPT", "CTA", "CUN", "DAC", "DEL", "DEN",
-    "DFW", "DOH", "DPS", "DTW", "DUB", "DUS", "DXB", "EDI", "EIN", "EZE", "FAO", "FCO", "FLR", "FRA", "GDN", "GIG", "GLA", "GOT",
-    "GRU", "GVA", "HAJ", "HAM", "HAN", "HEL", "HKG", "HKT", "HND", "HNL", "HOU", "HYD", "IAD", "IAH", "IBZ", "ICN", "IND", "IST",
-    "JFK", "JNB", "KEF", "KIX", "KRK", "KTM", "KUL", "LAS", "LAX", "LBA", "LCA", "LED", "LEJ", "LHR", "LIM", "LIN", "LIS", "LJU",
-    "LOS", "LPL", "LUX", "LYS", "MAA", "MAD", "MAN", "MCI", "MCO", "MCT", "MDE", "MEL", "MEX", "MIA", "MLA", "MNL", "MRS", "MSP",
-    "MSY", "MUC", "MVD", "MXP", "NAP", "NBO", "NCE", "NCL", "NTE", "NUE", "OAK", "OPO", "ORD", "ORY", "OSL", "OTP", "OUL", "PDX",
-    "PEK", "PER", "PHL", "PHX", "PIT", "PMI", "PMO", "PRG", "PSA", "PTY", "PUS", "PVG", "RAK", "RDU", "RIX", "RTM", "SAN", "SAT",
-    "SCL", "SEA", "SFO", "SGN", "SIN", "SJC", "SJU", "SKG", "SLC", "SMF", "SOF", "STL", "STR", "SVG", "SVQ", "SXB", "SYD", "SZG",
-    "TAS", "TBS", "TFS", "TIA", "TLL", "TLS", "TLV", "TPA", "TPE", "TRD", "TRN", "TUN", "UIO", "VCE", "VIE", "VLC", "VNO", "VRN",
-    "WAW", "WLG", "WRO", "YEG", "YHZ", "YOW", "YUL", "YVR", "YWG", "YYC", "YYZ", "ZAG", "ZRH",
+    "ABZ", "ACC", "ADB", "ADD", "ADL", "AGP", "AGS", "AKL", "ALC", "AMS", "ANC", "ARN", "ATH", "ATL", "AUH", "AUS", "AYT", "BCN", "BEG",
+    "BER", "BEY", "BGO", "BGY", "BHX", "BIO", "BKK", "BLQ", "BLR", "BMI", "BNA", "BNE", "BOD", "BOG", "BOM", "BOS", "BRS", "BRU", "BTS",
+    "BTV", "BUD", "CAE", "CAI", "CAK", "CAN", "CCP", "CCU", "CDG", "CGK", "CGN", "CHC", "CHS", "CLE", "CLT", "CMB", "CMH", "CMN", "COR",
+    "COS", "CPH", "CPT", "CTA", "CUN", "CWB", "DAC", "DEL", "DEN", "DFW", "DOH", "DPS", "DTW", "DUB", "DUS", "DXB", "EDI", "EIN", "EZE",
+    "FAO", "FCO", "FLR", "FRA", "GDN", "GIG", "GLA", "GOT", "GRU", "GVA", "HAJ", "HAM", "HAN", "HBE", "HEL", "HKG", "HKT", "HND", "HNL",
+    "HOU", "HUI", "HYD", "IAD", "IAH", "IBZ", "ICN", "ICT", "IND", "INI", "IST", "IXL", "JAN", "JAX", "JFK", "JNB", "KEF", "KIX", "KRK",
+    "KTM", "KUL", "LAS", "LAX", "LBA", "LCA", "LED", "LEJ", "LEX", "LFT", "LHR", "LIM", "LIN", "LIS", "LJU", "LOS", "LPB", "LPL", "LUX",
+    "LYS", "MAA", "MAD", "MAN", "MCI", "MCO", "MCT", "MDE", "MEL", "MEX", "MGM", "MIA", "MID", "MLA", "MNL", "MOB", "MRS", "MSN", "MSP",
+    "MSY", "MUC", "MVD", "MXP", "NAP", "NBO", "NCE", "NCL", "NTE", "NUE", "OAK", "OMA", "OPO", "ORD", "ORN", "ORY", "OSL", "OTP", "OUL",
+    "PDX", "PEK", "PER", "PHL", "PHX", "PIT", "PMI", "PMO", "POA", "PRG", "PSA", "PTY", "PUQ", "PUS", "PVG", "RAK", "RDU", "RIC", "RIX",
+    "ROC", "RTM", "SAN", "SAT", "SBA", "SCL", "SDF", "SDQ", "SEA", "SFO", "SGN", "SIN", "SJC", "SJU", "SKG", "SLC", "SMF", "SOF", "STL",
+    "STR", "SVG", "SVQ", "SXB", "SYD", "SZG", "TAS", "TBS", "TFS", "TIA", "TLL", "TLS", "TLV", "TPA", "TPE", "TRD", "TRN", "TUN", "UIO",
+    "VCE", "VIE", "VLC", "VNO", "VRN", "WAW", "WLG", "WRO", "XNA", "YEG", "YHZ", "YOW", "YUL", "YVR", "YWG", "YYC", "YYZ", "ZAG", "ZRH",
 ))  # fmt: skip
 """The airports that are meant where several places have one name: Venice in Italy, not in Florida; and none that is closed."""
 
-WORDS = frozenset({"center", "city", "cork", "field", "la", "male", "mobile", "nice", "orange", "reading", "split", "van", "world"})
+WORDS = frozenset(
+    {"center", "city", "cork", "field", "knock", "la", "male", "mobile", "nice", "orange", "reading", "split", "van", "world"}
+)
 """Names that are words, too."""
+
+_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "\u0131": "i", "ß": "ss", "æ": "ae", "œ": "oe"})
+"""Those that no accent makes what they are."""
 
 _GENERIC = re.compile(
     r"\b(?:international|intercontinental|intl|ntl|national|metropolitan|area|airport|airfield|aerodrome|regional|municipal)\b"
 )
-_SMALL = re.compile(r"\b(?:regional|executive|municipal|seaplane|heliport|base|field|county|private|ab|state)\b", re.IGNORECASE)
+_NO_AIRLINES = re.compile(
+    r"\b(?:executive|seaplane|heliport|helipad|(?:air)?base|ab|afb|arb|afs|aaf|army|naval|nas|usaf|military|private|factory|downtown|industrial|"
+    r"lighthouse|harbou?r|gliderport|ranch|mine|state)\b",
+    re.IGNORECASE,
+)
+_SMALL = re.compile(r"\b(?:regional|municipal|field|county)\b", re.IGNORECASE)
 
 
 def code_of(place: str) -> str | None:
     """The IATA code of an airport or a city that is given by its name or by its code; None if there is none."""
     place = place.strip()
-    if CODE.fullmatch(place) and place.upper() in _codes():
+    if is_code(place) and place.upper() in _codes():
         return place.upper()
     return _names().get(plain(place))
+
+
+def is_code(place: str) -> bool:
+    """Whether this is written as a code, known or not; names of three letters are codes in capitals alone: Goa is in India, GOA Genoa."""
+    return CODE.fullmatch(place) is not None and (place.isupper() or place.lower() not in ALSO)
 
 
 @cache
@@ -64,7 +94,7 @@ def well_known() -> frozenset[str]:
 def plain(name: str) -> str:
     """A name without accents, capitals and punctuation, by which names are compared."""
     bare = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", bare.lower().replace("'", "").replace("ø", "o")).split())
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", bare.lower().replace("'", "").translate(_LETTERS)).split())
 
 
 @cache
@@ -76,15 +106,20 @@ def _codes() -> frozenset[str]:
 
 @cache
 def _names() -> dict[str, str]:
-    """Names and their codes: first of cities with a code of their own, then of large airports and their cities, then of all others."""
+    """Names and their codes: first of cities with a code of their own, then of large airports and their cities, then of all others.
+
+    Of these the main airport comes first, as far as the list lets it be guessed: by what its name says of it, and by its code.
+    """
     import airportsdata  # noqa: PLC0415 - see above
 
     cities = {plain(_GENERIC.sub("", city["name"].lower())): code for code, city in airportsdata.load_iata_macs().items()}
     known = ALSO | cities
     ranked = sorted(
         (
-            bool(_SMALL.search(each["name"])),
+            bool(_NO_AIRLINES.search(each["name"])),
             "international" not in each["name"].lower(),
+            not _abbreviates(code, plain(each["city"])),
+            bool(_SMALL.search(each["name"])),
             not each["icao"],
             len(each["name"]),
             code,
@@ -96,7 +131,8 @@ def _names() -> dict[str, str]:
         some = [(code, each) for *_, code, each in ranked if (code in LARGE) is large]
         for code, each in some:
             city = each["city"].replace(" - ", "-")
-            for name in (city, re.split(r"[-/,(]| am | an der ", city)[0]):
+            parts = re.split(r"[-/,(]| am | an der ", city)
+            for name in (city, parts[0], re.sub(r" (?:City|Island)$", "", city), *city.split("/")):
                 if name := plain(name):
                     known.setdefault(name, code)
         for code, each in some:
@@ -105,3 +141,9 @@ def _names() -> dict[str, str]:
                 if len(name) > 3:  # noqa: PLR2004 - "de", "san", "bay"
                     known.setdefault(name, code)
     return known
+
+
+def _abbreviates(code: str, city: str) -> bool:
+    """Whether a code is made of letters of the city in their order, as those of a city's main airport mostly are: OMA and Omaha."""
+    letters = iter(city)
+    return all(letter in letters for letter in code.lower())

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from handlers.bindings.airports import CODE, code_of
+from handlers.bindings.airports import CODE, code_of, is_code
 from handlers.bindings.duffel import DuffelFares
 from workflows.errors import TerminalError
 from workflows.fares import Quote, Trip
@@ -89,7 +89,7 @@ async def find_fares(settings: FareSettings) -> AsyncGenerator[Callable[[Trip, s
 
 async def _code(place: str) -> str:
     """The IATA code of a place, which models may give by its name. Raises `TerminalError` when nobody knows it."""
-    if CODE.fullmatch(place.strip()):
+    if is_code(place.strip()):
         return place.strip().upper()  # whether there is such a place is known to the source
     code = await asyncio.to_thread(code_of, place)  # the list takes a while to read
     if code is None:

@@ -1,5 +1,7 @@
 """Airports and cities by what people call them."""
 
+from pathlib import Path
+
 import pytest
 
 from handlers.bindings.airports import LARGE, code_of, plain, well_known
@@ -33,6 +35,13 @@ from handlers.bindings.airports import LARGE, code_of, plain, well_known
 )
 def test_a_place_is_known_by_name_and_by_code(name: str, code: str) -> None:
     assert code_of(name) == code
+
+
+def test_the_cities_of_the_world_are_where_people_fly_to() -> None:
+    lines = Path(__file__).with_name("cities.txt").read_text("utf-8").splitlines()
+    cities = dict(line.rsplit(" ", 1) for line in lines)
+    assert len(cities) > 600
+    assert {name: code_of(name) for name in cities} == cities
 
 
 @pytest.mark.parametrize("name", ["", "   ", "Xyzzyville", "QQQ", "\u0000", "🛫", "a" * 10_000])

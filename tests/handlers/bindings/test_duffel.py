@@ -291,7 +291,9 @@ async def test_places_are_named_by_name_too():
         assert (await perform(settings, Trip("San Francisco", "new york", DAY))).error is None
         outcome = await perform(settings, Trip("Xyzzyville", "JFK", DAY))
         same = await perform(settings, Trip("London", "lon", DAY))
+        assert (await perform(settings, Trip("Goa", "GOA", DAY))).error is None
     assert [(way["origin"], way["destination"]) for way in endpoint.requests[0]["slices"]] == [("SFO", "NYC")]
+    assert [(way["origin"], way["destination"]) for way in endpoint.requests[1]["slices"]] == [("GOI", "GOA")], "Genoa is GOA"
     assert outcome.error == ("TerminalError", "there is no airport or city Xyzzyville. Give the IATA code, such as LHR", True)
     assert same.error == ("TerminalError", "a flight ends elsewhere than it begins", True)
-    assert len(endpoint.requests) == 1
+    assert len(endpoint.requests) == 2
