@@ -14,6 +14,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -130,7 +131,7 @@ class DuffelFares:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=WHOLE_SECONDS, connect=10.0),
             headers={"Accept": "application/json", "Duffel-Version": VERSION, "Authorization": f"Bearer {self._token.get_secret_value()}"},
-            trust_env=urlsplit(self._url).hostname not in LOOPBACK,
+            proxy=_proxy(self._url),
         )
         return self
 
@@ -229,6 +230,16 @@ def _moment(text: str | None) -> float | None:
             continue
         return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
     return None
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for an address.
+
+    aiohttp's `trust_env` would look into a `.netrc`, too, and refuse every request for which it finds a login beside our token.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return None if host in LOOPBACK or proxy_bypass(host) else getproxies().get(parts.scheme)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -257,6 +257,21 @@ async def test_a_redirect_is_not_followed_for_the_token_is_for_duffel_alone():
         assert "status 307" in str(await fails(fares, TerminalError))
 
 
+async def test_a_proxy_of_the_environment_is_used_and_a_netrc_is_nothing_to_us(monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("default login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with duffel() as (endpoint, _):
+        monkeypatch.setenv("http_proxy", endpoint.url)
+        async with DuffelFares(SecretStr(TOKEN), "http://duffel.invalid") as fares:
+            assert await fares.cheapest(TRIP, "EUR") is not None
+        monkeypatch.setenv("no_proxy", "duffel.invalid")
+        async with DuffelFares(SecretStr(TOKEN), "http://duffel.invalid") as fares:
+            assert "cannot be reached" in str(await fails(fares, TransientError))
+    assert len(endpoint.requests) == 1
+
+
 # -- the effect ----------------------------------------------------------------------------------------------------------------------------
 
 
