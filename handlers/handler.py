@@ -255,7 +255,8 @@ class Handler(AsyncioActor):
         if spoken is None:
             spoken = await journal.recall_since(read.after)
         position = run.opened.base + run.length - 1
-        news = News(tuple(spoken), "ended" if run.ended else "live", run.note, journal.length, journal.tail, position, tuple(awaited(run)))
+        errands = tuple(awaited(run))
+        news = News(tuple(spoken), "ended" if run.ended else "live", run.note, journal.length, journal.tail, position, errands, run.prompt)
         read.reply_to.answer(news)
 
     async def _tell_status(self, status: Status) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from handlers.effects import Outcome
 from handlers.reply import ReplyTo
-from workflows.events import CarriedErrand
+from workflows.events import CarriedErrand, Prompt
 from workflows.turns import Answer, Spoken
 
 
@@ -77,7 +77,7 @@ class News(msgspec.Struct, frozen=True):
     """What a reader of a session has not seen yet, and how it stands.
 
     `note` is what the workflow last noted for task lists. `broken`: nobody can go on with it until its code is mended. `length` and `tail`
-    are the history's, `position` is that of its last event. `errands`: those that run.
+    are the history's, `position` is that of its last event. `errands`: those that run. `prompt`: what the caller can speak to now.
     """
 
     spoken: tuple[Spoken, ...]
@@ -87,6 +87,7 @@ class News(msgspec.Struct, frozen=True):
     tail: bytes
     position: int
     errands: tuple[CarriedErrand, ...] = ()
+    prompt: Prompt | None = None
 
 
 class Read(Message, frozen=True):

@@ -1,7 +1,7 @@
 """What a web session says, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
 An event's id is its output's place in the history, so a reader who was cut off goes on behind the last one that it saw, at whatever
-replica. What has no id (words that stream, the task list) is sent anew as it stands, and counts for nothing.
+replica. What has no id (words that stream, the task list, what is listened for) is sent anew as it stands, and counts for nothing.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from switchboard.channel import Exchange
 from switchboard.follow import Following, Piece
 from telephony import web_wire as wire
 from telephony.errors import RefusedError
+from workflows.events import Prompt
+from workflows.listen import Transfer
 from workflows.turns import Spoken
 
 HEARTBEAT = 15.0
@@ -67,10 +69,15 @@ async def _tell(response: web.StreamResponse, following: Following, news: News |
     loop = asyncio.get_running_loop()
     beat = 0.0  # the first comment comes at once, behind what there was: so a reader knows that this is all for now
     tasks = b"null"
+    listening = b""  # not told yet
     while True:
         events = [_words(each) for each in following.words()]
         over = following.closed
         if news is not None:
+            heard = msgspec.json.encode(_listening(news.prompt))
+            if heard != listening and news.state == "live":  # first: who reads a question knows already how it is answered, secretly or not
+                listening = heard
+                events.append(_event("listening", msgspec.Raw(heard)))
             events += [_said(each) for each in news.spoken]
             noted = encoded(news.note)
             if noted != tasks:
@@ -98,6 +105,11 @@ def _said(spoken: Spoken) -> bytes:
     position, ordinal, output = spoken.said
     kind = "notice" if is_notice(spoken.id) else "reply"
     return _event(kind, {"turn": spoken.turn, **wire.reply(output)}, (position, ordinal))
+
+
+def _listening(prompt: Prompt | None) -> dict[str, Any] | None:
+    """What the user can say now, as answers to messages tell it; nobody listens while a transfer is declined."""
+    return None if prompt is None or isinstance(prompt.listen, Transfer) else wire.listening(prompt)
 
 
 def _event(kind: str, data: Any, place: tuple[int, int] | None = None) -> bytes:

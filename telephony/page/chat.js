@@ -79,7 +79,8 @@ function show() {
   const why = overFor(session) ?? (session?.id ? null : (refused ?? now.refused));
   log.show(now, troubled);
   tasks.show(why === null ? now.tasks : []);
-  composer.show(waiting || why !== null ? null : (session?.listening ?? null));
+  const listening = why === null ? (session?.listening ?? null) : null;
+  composer.show(waiting && !listening?.secret ? null : listening); // what is secret stays so, whatever else is on its way
   composer.hidden = why !== null;
   welcome.hidden = sent.length > 0 || why !== null;
   examples.hidden = sent.length > 0 || why !== null || !examples.querySelector("button");

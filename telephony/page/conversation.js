@@ -145,6 +145,8 @@ export class Conversation extends EventTarget {
           const before = coming.find(([step]) => step === data.step);
           const text = (data.first ? "" : (before?.[1] ?? "")) + data.text;
           this.#tell({ coming: [...coming.filter((each) => each !== before), [data.step, text]] });
+        } else if (kind === "listening") {
+          this.#kept.note(key, { listening: data });
         } else if (kind === "tasks") {
           this.#tell({ tasks: data });
         } else if (place !== null) {

@@ -10,7 +10,7 @@ const BRIEF = 1;
  * Send what is written and see to it that each message gets its answer, also when the session has ended, until the server has it no
  * longer (`gone`).
  *
- * What is said comes by the stream; of the answers only the fate of the message and what is listened for next is taken.
+ * What is said and what is listened for come by the stream; of the answers only the fate of the message is taken, for they may be late.
  */
 export async function deliver(kept, session, tell, signal) {
   const over = new AbortController();
@@ -32,7 +32,7 @@ export async function deliver(kept, session, tell, signal) {
       }
       const reply = await insist(() => say(session.id, lastOf(name), sent.text, patience, either), either, tell);
       if (reply.status === 404) return "gone";
-      settle(kept, session, name, reply);
+      settle(kept, name, reply);
       if (reply.status === 202) await pause(patience === null ? 1_000 : 0, either);
     }
   }
@@ -44,11 +44,10 @@ export async function settled(kept, signal) {
 }
 
 /** Note what became of a message. */
-function settle(kept, session, name, { status, body }) {
+function settle(kept, name, { status, body }) {
   switch (status) {
     case 200:
       kept.settle(name, { turn: body.turn, fate: body.status });
-      kept.note(session.key, { listening: body.listening });
       break;
     case 202:
       kept.settle(name, { turn: body.turn });

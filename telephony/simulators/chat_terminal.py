@@ -99,7 +99,8 @@ class Chat:
 
     async def _read(self) -> None:
         async for event in self._user.events():
-            self._face.happened(event)
+            if event.kind != "listening":  # which is told with the answers
+                self._face.happened(event)
             self._seen.set()
         self.ended = True
 

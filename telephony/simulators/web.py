@@ -26,7 +26,7 @@ _RETRY_PAUSE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A server-sent event: `reply`, `notice`, `partial`, `tasks` or `ended`, with its id if it has one."""
+    """A server-sent event: `reply`, `notice`, `partial`, `tasks`, `listening` or `ended`, with its id if it has one."""
 
     kind: str
     id: str | None

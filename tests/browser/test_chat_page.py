@@ -1,5 +1,6 @@
 """The chat page in a real browser, before a whole server on a real Valkey."""
 
+import asyncio
 import re
 
 import pytest
@@ -99,6 +100,37 @@ async def test_what_can_be_chosen_is_a_button_and_secret_digits_are_kept_nowhere
         assert "4711" not in await ada.page.evaluate(
             "JSON.stringify([{...localStorage}, {...sessionStorage}]) + document.documentElement.outerHTML"
         )
+
+
+async def test_secret_digits_are_hidden_as_soon_as_they_are_asked_for_whatever_else_is_on_its_way(valkey_url, valkey, visitors):
+    """After a time-out, while the message before has no answer yet, and when that comes late."""
+    async with web_house(valkey_url, "support.chats:porter") as (house, _), visitors.visit(house.url) as ada:
+        await expect(ada.find("#log")).to_contain_text("Your PIN?")
+        await expect(ada.secret).to_be_visible()
+        await ada.secret.fill("4711")
+        await ada.secret.press("Enter")
+        await expect(ada.words).to_be_visible()
+        late = asyncio.Event()
+
+        async def delay(route):
+            answer = await route.fetch()
+            await late.wait()
+            await route.fulfill(response=answer)
+
+        await ada.page.route("**/messages", delay)
+        await ada.say("Ada")
+        await expect(ada.find("#log")).to_contain_text("The PIN of Ada?")
+        await expect(ada.find(".waiting")).to_have_count(1)
+        await expect(ada.secret).to_be_visible()
+        await ada.secret.fill("4712")
+        await ada.secret.press("Enter")
+        await expect(ada.find(".waiting")).to_have_count(2)
+        late.set()
+        await ada.sees("Tea?", "Your PIN?", "••••", "Your name?", "Ada", "The PIN of Ada?", "••••", "Thanks.")
+        await expect(ada.words).to_be_visible()
+        kept = await ada.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}]) + document.documentElement.outerHTML")
+        assert "4711" not in kept
+        assert "4712" not in kept
 
 
 # -- the ends ------------------------------------------------------------------------------------------------------------------------------

@@ -436,6 +436,6 @@ async def spoken(server, id_):
         async for line in response.content:
             if line.startswith(b":"):
                 return said
-            if line.startswith(b"data: "):
+            if line.startswith(b"data: ") and b'"text"' in line:
                 said.append(json.loads(line[6:])["text"])
     return said

@@ -1,11 +1,12 @@
 """Small conversations for the web, and what their effects wait for; lines name them as `support.chats:<name>`."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import msgspec
 
-from workflows import Choice, Digits, ErrandDone, Heard, Retry, Ssml, StepFailed, Talk, Words, YesNo, effect, workflow
+from workflows import Choice, Digits, ErrandDone, Heard, NoAnswer, Retry, Ssml, StepFailed, Talk, Words, YesNo, effect, workflow
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -125,6 +126,18 @@ async def asker(talk: Talk) -> None:
     talk.say(f"That was {went.outcome}.")
     message = await talk.record("Tell me.")
     talk.say(f"I heard {message.text}.")
+
+
+@workflow
+async def porter(talk: Talk) -> None:
+    """Asks for a PIN when nobody says whether they want tea, and for another one behind a name."""
+    with contextlib.suppress(NoAnswer):
+        await talk.ask("Tea?", YesNo(), timeout=0.5, tries=1)
+    await talk.ask("Your PIN?", Digits(4, secret=True))
+    name = await talk.ask("Your name?", Words())
+    await talk.ask(f"The PIN of {name}?", Digits(4, secret=True))
+    talk.say("Thanks.")
+    await talk.next(Heard)
 
 
 @workflow

@@ -31,21 +31,25 @@ class Event:
 
 @dataclass
 class Stream:
-    """The events of a session, as they come."""
+    """The events of a session, as they come; `listening` is apart: each change of what is listened for."""
 
     response: aiohttp.ClientResponse
     events: list[Event] = field(default_factory=list)
     comments: int = 0
+    listening: list[Any] = field(default_factory=list)
 
     async def next(self) -> Event:
-        """The next event; `EOFError` when the stream has ended."""
+        """The next other event; `EOFError` when the stream has ended."""
         fields: dict[str, str] = {}
         while True:
             line = (await self.response.content.readline()).decode()
             if not line:
                 raise EOFError
             if line == "\n":
-                if "event" in fields:
+                if fields.get("event") == "listening":
+                    assert "id" not in fields
+                    self.listening.append(json.loads(fields["data"]))
+                elif "event" in fields:
                     event = Event(fields["event"], fields.get("id"), json.loads(fields["data"]))
                     self.events.append(event)
                     return event

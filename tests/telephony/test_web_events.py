@@ -230,6 +230,22 @@ async def test_a_server_that_is_replaced_in_mid_sentence_begins_the_sentence_ane
         assert mouth.attempts == 2
 
 
+async def test_what_is_listened_for_is_told_at_first_and_whenever_it_changes(valkey_url, valkey):
+    """Also where no message has changed it; before the words that ask for it; and from a place on, too."""
+    async with web_house(valkey_url, "support.chats:porter") as (_, web):
+        id_ = await begun(web)
+        async with web.events(id_) as stream:
+            await stream.until("reply", "Tea?")
+            assert [each["kind"] for each in stream.listening] == ["yes_no"]
+            await stream.until("reply", "Your PIN?")
+            assert stream.listening[-1] == {"kind": "digits", "n": 4, "secret": True}
+        async with web.events(id_, after=stream.events[-1].id) as stream:
+            said = asyncio.create_task(web.say(id_, "4711"))
+            await stream.until("reply", "Your name?")
+            assert stream.listening == [{"kind": "digits", "n": 4, "secret": True}, {"kind": "words"}]
+            assert (await said).json["listening"] == stream.listening[-1]
+
+
 # -- notices, tasks, and sessions that rest --------------------------------------------------------------------------------------------------
 
 
@@ -379,7 +395,7 @@ async def test_a_reader_who_does_not_read_holds_nobody_up(valkey_url, valkey):
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect(("127.0.0.1", house.port))
-            deaf.sendall(f"GET /web/sessions/{id_}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            deaf.sendall(f"GET /web/sessions/{id_}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             await until(lambda: len(house.server.house.followers) == 1)
             async with web.events(id_) as stream:
                 for number in range(40):
