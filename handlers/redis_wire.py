@@ -143,15 +143,18 @@ class ReplicatedWire(Wire):
 
     Behind the commands of a write goes one WAIT. It blocks the connection in the store, so what comes meanwhile is held back here and
     leaves together. WAIT looks back to the last write of its own connection, but a reply may rest on somebody else's (a retry that finds
-    its input on record, a history that is loaded): so a write of our own goes before it, to a key beside the last one that was asked for.
+    its input on record, a history that is loaded): so a write of our own goes before it, a mark in any partition that this server has.
+
+    A server of a cluster may refuse a mark in a slot that is moved. Then every partition that was ever asked for here is marked.
     """
 
     def __init__(self, owner: Owner, replication: Replication) -> None:
         super().__init__(owner)
         self._replication = replication
         self._wait = pack(b"WAIT", b"%d" % replication.replicas, b"%d" % replication.timeout_ms)
-        self._tag = b""
+        self._tags: dict[bytes, None] = {}
         self._confirming = False
+        self._own = 0
         self._nobody: asyncio.Future[Any] = self._loop.create_future()
         self._nobody.cancel()
         self._replied: list[tuple[asyncio.Future[Any], Any]] = []
@@ -159,18 +162,37 @@ class ReplicatedWire(Wire):
     def send(self, command: bytes, key: bytes = b"") -> asyncio.Future[Any]:
         """See `Wire`. What is about no partition's key shows nothing of a history and needs no replica."""
         if b"}" in key:
-            self._tag = key[: key.index(b"}") + 1]
+            self._tags[key[: key.index(b"}") + 1]] = None
+            self._confirming = True
         return super().send(command)
 
     def _write(self) -> None:
         if self._waiting or not self._unsent:
             return
-        self._confirming = bool(self._tag)
-        if self._tag:
-            mark = pack(b"SET", self._tag + b":wait", b"", b"PX", b"60000")
-            self._unsent += [(mark, self._nobody), (self._wait, self._nobody)]
-            self._tag = b""
+        if self._confirming:
+            self._confirming = False
+            self._add_own(pack(b"SET", next(iter(self._tags)) + b":wait", b"", b"PX", b"60000"), self._wait)
         super()._write()
+
+    def _add_own(self, *commands: bytes) -> None:
+        self._unsent += [(command, self._nobody) for command in commands]
+        self._own = len(commands)
+
+    def _mark_all(self) -> None:
+        """Confirm once more what was replied: one mark that is taken is enough for WAIT.
+
+        Behind ASKING, a slot on its way to this server takes one. It has a key of its own, for a short time: MIGRATE fails when a key that
+        it brings is there already.
+        """
+        held_back, self._unsent = self._unsent, []
+        refused = next(iter(self._tags))
+        self._tags[refused] = self._tags.pop(refused)  # the last choice from now on
+        marks: list[bytes] = []
+        for tag in self._tags:
+            marks += [pack(b"ASKING"), pack(b"SET", tag + b":asked", b"", b"PX", b"1000")]
+        self._add_own(*marks, self._wait)
+        super()._write()
+        self._unsent = held_back
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`: replies, in the order of their commands."""
@@ -194,10 +216,15 @@ class ReplicatedWire(Wire):
         """All replies of a write are here: give them to those who wait, and let the next write leave."""
         replied, self._replied = self._replied, []
         why = ""
-        if self._confirming and replied:
-            (_, mark), (_, had) = replied[-2:]
-            del replied[-2:]
-            why = self._objection(mark, had)
+        if self._own and replied:
+            *marks, had = [reply for _, reply in replied[-self._own :]]
+            del replied[-self._own :]
+            self._own = 0
+            if len(marks) == 1 and _of_moved_slot(marks[0]) and not all(isinstance(reply, Refusal) for _, reply in replied):
+                self._replied = replied
+                self._mark_all()
+                return
+            why = self._objection(marks[0] if len(marks) == 1 else self._best(marks[1::2]), had)
         for future, reply in replied:
             if future.done():
                 continue
@@ -207,10 +234,20 @@ class ReplicatedWire(Wire):
                 future.set_result(reply)
         self._write()
 
+    def _best(self, marks: list[Any]) -> Any:
+        """The reply to a mark that was taken, if one was; it is the first choice from now on."""
+        for tag, mark in zip(self._tags, marks, strict=False):  # others may have been asked for meanwhile
+            if not isinstance(mark, Refusal):
+                self._tags = {tag: None} | self._tags
+                return mark
+        return marks[0]
+
     def _objection(self, mark: Any, had: Any) -> str:
         for reply in (mark, had):
             if isinstance(reply, Refusal):
                 remedy = "let its user run SET and WAIT" if reply.kind == "NOPERM" else "see to that first"
+                if _of_moved_slot(reply):
+                    remedy = "a slot is being moved, and it goes on by itself when that is done"
                 return self._owner.told(f"it does not tell whether its replicas have it ({reply.text}): {remedy}")
         if had >= self._replication.replicas:
             return ""
@@ -218,3 +255,7 @@ class ReplicatedWire(Wire):
             f"only {had} of {self._replication.replicas} replicas had it within {self._replication.timeout_ms / 1000:g} s: "
             "see to its replicas, or lower [store] replicas"
         )
+
+
+def _of_moved_slot(reply: Any) -> bool:
+    return isinstance(reply, Refusal) and reply.kind in {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"}

@@ -159,6 +159,34 @@ async def test_what_is_appended_while_a_slot_moves_waits_for_the_move_or_is_refu
     assert await history.load(session) == (first, second)
 
 
+async def test_while_a_slot_moves_replicas_are_waited_for_all_the_same(history: RedisHistory, formed: Cluster) -> None:
+    """No mark is taken in the slot itself: where it leaves (ASK), where it comes (MOVED), and where it has been (MOVED)."""
+    moving = Moving(formed, slot_of_session(SPREAD[5]))
+    near = next(
+        session for session in SPREAD
+        if slot_of_session(session) != moving.slot and formed.primary_of(slot_of_session(session)) is moving.source
+    )  # fmt: skip
+    first, second = element(), element()
+    for session, event in ((SPREAD[5], first), (near, second)):
+        await history.append(Append(session, 0, b"", (event,)))
+    sure = RedisHistory(formed.url, "s.1", Replication(1, 1_500))
+    await sure.open()
+
+    async def look() -> None:
+        assert await asyncio.gather(sure.load(SPREAD[5]), sure.load(near)) == [(first,), (second,)]
+        assert await sure.load(SPREAD[5]) == (first,)
+
+    await sure.load(SPREAD[5])  # which its first mark is beside
+    moving.source.client.delete(f"sb:{{{partition_of(SPREAD[5])}}}:wait")  # its minute is over
+    moving.begin()
+    await look()
+    moving.move()
+    await look()
+    moving.end()
+    await look()
+    await sure.close()
+
+
 async def test_inputs_go_on_while_a_slot_moves_to_and_fro(history: RedisHistory, formed: Cluster) -> None:
     session = SPREAD[2]
     known: tuple[bytes, ...] = ()
