@@ -77,6 +77,10 @@ class HangUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     """Hang up."""
 
 
+class Unclear(msgspec.Struct, frozen=True):
+    """It is none of these."""
+
+
 Deed = Start | GoOn | Press | Speak | Wait | HangUp
 
 
@@ -126,7 +130,7 @@ class PageCall:
             with contextlib.suppress(UnreachableError):
                 await call.hang_up()
 
-    async def _next(self) -> Deed | None:
+    async def _next(self) -> Deed | Unclear | None:
         """What the person does next; None when the socket is closed."""
         message = await self._socket.receive()
         if message.type is not WSMsgType.TEXT:
@@ -134,9 +138,8 @@ class PageCall:
             return None
         try:
             deed: Deed = msgspec.json.decode(message.data, type=Deed)
-        except msgspec.DecodeError as error:
-            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=str(error).encode()[:120])
-            return None
+        except msgspec.DecodeError:
+            return Unclear()
         return deed
 
     def _take(self, call: Call, step: events.Input | None) -> None:

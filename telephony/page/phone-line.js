@@ -34,8 +34,10 @@ export class Line {
     this.#send(message);
   }
 
+  /** Hang up: where no server hears it now, the call is over here at once. */
   hangUp() {
     this.do({ do: "hang up" });
+    if (this.#socket.readyState !== WebSocket.OPEN) this.#leave();
   }
 
   #open() {
@@ -64,11 +66,13 @@ export class Line {
       if (deed !== null && deed.turn === event.turn) this.do(deed.message); // asked anew: it was not heard when the line broke
       return;
     }
+    if (event.event === "deaf") this.#deed = null;
     if (event.event === "hungup") this.#end();
     this.#tell(event);
   }
 
   async #closed(code, reason) {
+    if (!this.#over && this.#deed?.message.do === "hang up") this.#leave();
     if (this.#over) return;
     if (code === 1008) {
       this.#refuse(`The server does not take this: ${reason}.`);
@@ -77,6 +81,7 @@ export class Line {
     this.#tries += 1;
     if (this.#tries === 1) this.#tell({ event: "lost" });
     const answer = await fetch(DOOR, { method: "HEAD", cache: "no-store" }).catch(() => null);
+    if (this.#over) return;
     if (answer?.status === 403) {
       this.#refuse("The server does not let this page in any more: load it again.");
       return;
@@ -89,8 +94,20 @@ export class Line {
     };
   }
 
+  /** The call is over for the person. The server is told as soon as there is one, if it knows of the call at all. */
+  #leave() {
+    const tell = this.#tell;
+    this.#tell = () => {};
+    if (this.#sid === null) {
+      this.#end();
+      this.#socket.close();
+    }
+    tell({ event: "hungup", reason: "caller" });
+  }
+
   #end() {
     this.#over = true;
+    this.#again = null;
     this.#left.abort();
   }
 

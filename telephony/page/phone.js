@@ -9,11 +9,16 @@ const KEYS = [["1", ""], ["2", "ABC"], ["3", "DEF"], ["4", "GHI"], ["5", "JKL"],
 /** Milliseconds after the last key, where it is not known how many there will be. */
 const PAUSE = 2_500;
 
+/** The most keys, and the most characters, that are sent at once. */
+const MOST_KEYS = 64;
+const MOST_TEXT = 1_000;
+
 const $ = (id) => document.getElementById(id);
 const [number, caller, words, log, caption, pressed, status, hint] = ["number", "caller", "words", "log", "caption", "pressed", "status", "hint"].map($);
 
 let line = null; // the call, while there is one
 let waiting = null; // what the phone waits for: an `asked` or a `recording`
+let answered = null; // what it waited for last
 let digits = "";
 let timer = null;
 let remark = ""; // what the status says instead of what is usual
@@ -56,21 +61,36 @@ show();
 // -- doing -------------------------------------------------------------------------------------------------------------------------------
 
 function call() {
-  const to = number.value.trim().replace(/[\s()/-]/g, "");
-  if (!/^[\w+:.@]{1,64}$/.test(to)) return tell("Type a number first, such as +15550100.");
+  const to = party(number.value);
+  const from = party(caller.value) || "anonymous";
+  if (!isParty(to)) return tell("Type a number first, such as +15550100.");
+  if (!isParty(from)) {
+    $("more").open = true;
+    caller.focus();
+    return tell("Your own number is none: type one such as +12025550199, or nothing.");
+  }
   clear();
   log.replaceChildren();
-  caption.textContent = remark = "";
-  line = new Line(to, caller.value.trim() || "anonymous", happen);
+  caption.textContent = remark = hint.textContent = "";
+  line = new Line(to, from, happen);
   add("note", `You call ${to}`);
   show();
   return $("hang-up").focus();
 }
 
+/** A number as people write it, as the server takes it. */
+function party(text) {
+  return text.replace(/[\s()/-]/g, "");
+}
+
+function isParty(text) {
+  return /^[\w+:.@]{1,64}$/.test(text);
+}
+
 function hangUp() {
   voice.hush();
   setDigits("");
-  waiting = null;
+  waiting = answered = null;
   remark = "Hanging up …";
   line?.hangUp();
   show();
@@ -88,7 +108,7 @@ function press(key) {
   if (waiting.event === "recording") return act({ do: "press", keys: key }, `You press ${key}`);
   if (!waiting.keys) return tell("Only words are heard here.");
   setDigits(digits + key);
-  if (digits.length === waiting.num_digits || (key === waiting.finish_on_key && digits.length > 1)) return sendDigits();
+  if (digits.length === waiting.num_digits || digits.length === MOST_KEYS || (key === waiting.finish_on_key && digits.length > 1)) return sendDigits();
   timer = setTimeout(sendDigits, PAUSE);
   return undefined;
 }
@@ -108,15 +128,16 @@ function sendDigits() {
 }
 
 function say(text) {
-  text = text.trim();
+  text = text.trim().slice(0, MOST_TEXT);
+  text = text.toWellFormed?.() ?? text;
   if (!text) return;
   tell("");
   const heard = waiting !== null;
   if (line === null) tell("Call first.");
   else if (waiting === null) tell("The phone is not listening yet.");
   else if (waiting.event === "recording" || waiting.speech) act({ do: "say", text }, text, "mine");
-  else if (/^[0-9*#]+$/.test(text)) act({ do: "press", keys: text }, `You press ${text}`);
-  else tell("Only keys are heard here: 0 to 9, * and #.");
+  else if (/^[0-9*#]+$/.test(text) && text.length <= MOST_KEYS) act({ do: "press", keys: text }, `You press ${text}`);
+  else tell(`Only keys are heard here: 0 to 9, * and #, at most ${MOST_KEYS}.`);
   if (heard && waiting === null) words.value = "";
 }
 
@@ -124,6 +145,7 @@ function act(deed, told, kind = "note mine") {
   if (line === null || waiting === null) return tell(line === null ? "Call first." : "The phone is not listening yet.");
   voice.hush();
   setDigits("");
+  answered = waiting;
   waiting = null;
   add(kind, told);
   line.do(deed);
@@ -164,10 +186,11 @@ function happen(event) {
       showHistory(event);
       break;
     case "deaf":
-      tell("The phone was not listening.");
+      waiting ??= answered;
+      tell("That was not heard. Try again.");
       break;
     case "lost":
-      waiting = null;
+      waiting = answered = null;
       remark = "The line broke. Getting it back …";
       add("note", "The line broke");
       break;
@@ -184,7 +207,7 @@ function happen(event) {
 
 function over(event) {
   const why = (remark = event.why ?? ending(event));
-  line = waiting = null;
+  line = waiting = answered = null;
   setDigits("");
   caption.textContent = "";
   add(event.event === "refused" || event.reason === "error" ? "note bad" : "note", why);

@@ -237,7 +237,7 @@ NONSENSE = (
 REFUSALS = {aiohttp.WSCloseCode.POLICY_VIOLATION, aiohttp.WSCloseCode.UNSUPPORTED_DATA, aiohttp.WSCloseCode.MESSAGE_TOO_BIG}
 
 
-async def test_what_a_page_would_not_say_ends_the_call(valkey_url, valkey):
+async def test_what_a_page_would_not_say_begins_no_call(valkey_url, valkey):
     async with phone_house(valkey_url, ECHO) as house:
         for sent in NONSENSE:
             async with page_phone(house.url) as phone:
@@ -246,6 +246,15 @@ async def test_what_a_page_would_not_say_ends_the_call(valkey_url, valkey):
                     await phone.until("never")
                 assert phone.socket.close_code in REFUSALS, sent
         assert valkey.keys("sb:*:h:*") == []
+
+
+async def test_what_is_not_understood_in_a_call_is_not_heard_and_the_call_goes_on(valkey_url, valkey):
+    async with phone_house(valkey_url, ECHO) as house, page_phone(house.url) as phone:
+        await phone.do("call", "asked", **CALL)
+        for deed in ({"do": "press", "keys": "1" * 65}, {"do": "say", "text": "\ud800"}, {"do": "say", "text": ""}, {"do": "fly"}):
+            await phone.socket.send_json(deed)
+            assert (await phone.until("deaf", "asked"))[-1] == {"event": "deaf"}, deed
+        assert said(await phone.do("say", "asked", text="hello"))[0] == "You said hello."
 
 
 async def test_the_page_s_phone_asks_no_other_server():
