@@ -23,11 +23,17 @@ HIDDEN: Final = "(hidden)"
 SHORTEST: Final = 4
 """Characters of a secret that is looked for: any shorter one would hide ordinary words."""
 
+_BEGIN: Final = r"(?:\b|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm))"
+"""Where a word begins: a terminal's colour, which may stand before it, ends in a letter."""
+
+_COLOURS: Final = r"(?:\x1b\[\d+m)*"
+
 _KINDS: Final = (
-    r"(?P<authorization>\bauthorization\b[\"']?\s*[:=,]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)[^\s\"',;)}\]]+",
-    r"(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}",
+    rf"(?P<authorization>{_BEGIN}authorization\b{_COLOURS}[\"']?\s*[:=,]\s*{_COLOURS}[\"']?(?:(?:bearer|basic|token)\s+)?)"
+    r"[^\s\"',;)}\]\x1b]+",
+    rf"(?P<scheme>{_BEGIN}(?:bearer|basic)\s+)[\w.~+/=-]{{8,}}",
     r"(?P<plus>\+|%2B)\d{3,11}(?P<end>\d{4})(?!\d)",
-    r"(?P<web>\bweb:|/web/sessions/)(?P<id>[\w-]{6})[\w-]{26}(?![\w-])",
+    rf"(?P<web>{_BEGIN}web:|/web/sessions/)(?P<id>[\w-]{{6}})[\w-]{{26}}(?![\w-])",
 )
 
 

@@ -158,6 +158,18 @@ def test_what_no_line_shows(text, shown):
     assert Hidden().hide(text) == shown
 
 
+def test_at_a_terminal_colours_do_not_show_it():
+    id_ = "abcdefGHIJ_-0123456789abcdefghij"
+    with logging_to(Terminal()) as stream:
+        more = {"session": f"web:{id_}", "authorization": "open sesame", "header": "Bearer abcdefgh.ijkl-mn", "url": f"/web/sessions/{id_}"}
+        logging.getLogger("a").warning("web:%s failed", id_, extra=more)
+    text = stream.getvalue()
+    assert "\x1b[" in text
+    assert text.count("abcdef…") == 3
+    for secret in (id_[6:], "open", "ijkl"):
+        assert secret not in text
+
+
 def test_secrets_that_are_too_short_hide_no_words():
     hidden = Hidden()
     hidden.add(["a", "the"])
