@@ -118,7 +118,7 @@ class Caller:
             self.closed.append(False)
 
     async def _ask(self, reader, writer):
-        writer.write(b"POST /web/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        writer.write(b"POST /web/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
         await reader.readexactly(int(length[1]) if length else 0)
