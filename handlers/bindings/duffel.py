@@ -39,6 +39,12 @@ LARGEST = 64 * 1024 * 1024
 LATER_SECONDS = 3_600.0
 """Longer than the budget of the effect: nothing is tried again at once, and the next look may well succeed."""
 
+LIMIT_SECONDS = 60.0
+"""How long a window of Duffel's limit is, for an answer of 429 that does not say,"""
+
+LONGEST_WAIT = 300.0
+"""and the longest that it is believed to be, in seconds, whatever an answer says."""
+
 NO_RETRY = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY})
 """Duffel asks not to repeat these."""
 
@@ -173,7 +179,7 @@ class DuffelFares:
             raise TransientError("Duffel said nothing for too long") from None
         except aiohttp.ClientError as error:
             raise TransientError(f"Duffel cannot be reached, or the connection broke: {type(error).__name__}") from None
-        self._heed(headers)
+        self._heed(status, headers)
         if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
             raise self._told(status, headers, body)
         try:
@@ -181,9 +187,12 @@ class DuffelFares:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise TransientError(f"Duffel sent what is no answer: {str(error)[:LONGEST_REASON]}") from None
 
-    def _heed(self, headers: Mapping[str, str]) -> None:
-        """Take down when we may ask again, if that was the last request of its time."""
-        if headers.get("ratelimit-remaining", "").strip() == "0" and (wait := until_reset(headers, self._clock())) is not None:
+    def _heed(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take down when we may ask again, if that was the last request of its time, or one too many."""
+        wait = until_reset(headers, self._clock())
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._renewed = self._clock() + (LIMIT_SECONDS if wait is None else wait)
+        elif headers.get("ratelimit-remaining", "").strip() == "0" and wait is not None:
             self._renewed = self._clock() + wait
 
     def _told(self, status: int, headers: Mapping[str, str], body: bytes) -> TerminalError | TransientError:
@@ -198,7 +207,7 @@ class DuffelFares:
             text += f" (request {request[:64]})"
         match status:
             case HTTPStatus.TOO_MANY_REQUESTS:
-                return TransientError(text, until_reset(headers, self._clock()))
+                return TransientError(text, max(0.0, self._renewed - self._clock()))
             case _ if status in REFUSED:
                 return TerminalError(f"{text}. Check DUFFEL_ACCESS_TOKEN")
             case _ if status in NO_RETRY:
@@ -210,7 +219,7 @@ class DuffelFares:
 
 
 def until_reset(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until Duffel's limit is renewed, by its own clock if it tells the time; None if it does not say.
+    """Seconds until Duffel's limit is renewed, by its own clock if it tells the time; None if it does not say, at most `LONGEST_WAIT`.
 
     `ratelimit-reset` is a date, as in HTTP or in ISO 8601; `now` is in seconds since 1970.
     """
@@ -218,7 +227,7 @@ def until_reset(headers: Mapping[str, str], now: float) -> float | None:
     if reset is None:
         return None
     here = _moment(headers.get("date"))
-    return max(0.0, reset - (now if here is None else here))
+    return min(LONGEST_WAIT, max(0.0, reset - (now if here is None else here)))
 
 
 def _moment(text: str | None) -> float | None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from support.models import RawServer
 
 from handlers.bindings import duffel as module
-from handlers.bindings.duffel import LATER_SECONDS, DuffelFares, until_reset
+from handlers.bindings.duffel import LATER_SECONDS, LIMIT_SECONDS, LONGEST_WAIT, DuffelFares, until_reset
 from handlers.bindings.fares import find_fares
 from handlers.effects import Effects
 from telephony.simulators.duffel import NO_FLIGHTS, DuffelEndpoint, serving
@@ -175,12 +175,26 @@ async def test_the_last_request_of_a_window_is_answered_and_the_next_one_waits()
 
 
 @pytest.mark.parametrize(
+    ("reset", "seconds"), [(b"", LIMIT_SECONDS), (b"ratelimit-reset: Fri, 31 Dec 2100 00:00:00 GMT\r\n", LONGEST_WAIT)]
+)
+async def test_a_limit_that_is_used_up_is_remembered_whatever_is_said_of_its_end_and_not_for_ever(reset, seconds):
+    now = time.time()
+    head = b"HTTP/1.1 429 X\r\nConnection: close\r\n" + reset + b"\r\n"
+    async with RawServer(head, b"") as server, DuffelFares(SecretStr(TOKEN), server.url.removesuffix("/v1"), lambda: now) as fares:
+        assert (await fails(fares, TransientError)).retry_after == pytest.approx(seconds)
+        assert "is used up" in str(await fails(fares, TransientError)), "without asking"
+        now += seconds + 0.001
+        assert "status 429" in str(await fails(fares, TransientError))
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"ratelimit-reset": formatdate(1_000_030, usegmt=True), "date": formatdate(1_000_010, usegmt=True)}, 20),
         ({"ratelimit-reset": formatdate(1_000_030, usegmt=True)}, 30),
         ({"ratelimit-reset": "1970-01-12T13:47:10Z"}, 30),
         ({"ratelimit-reset": formatdate(900_000, usegmt=True)}, 0),
+        ({"ratelimit-reset": "Fri, 31 Dec 2100 00:00:00 GMT"}, LONGEST_WAIT),
         ({"ratelimit-reset": "soon"}, None),
         ({}, None),
     ],
