@@ -29,8 +29,10 @@ _BEGIN: Final = r"(?:\b|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm))"
 _COLOURS: Final = r"(?:\x1b\[\d+m)*"
 
 _KINDS: Final = (
-    rf"(?P<authorization>{_BEGIN}authorization\b{_COLOURS}[\"']?\s*[:=,]\s*{_COLOURS}[\"']?(?:(?:bearer|basic|token)\s+)?)"
-    r"[^\s\"',;)}\]\x1b]+",
+    (
+        rf"(?P<authorization>{_BEGIN}authorization\b{_COLOURS}[\"']?\s*[:=,]\s*{_COLOURS}[\"']?(?:(?:bearer|basic|token)\s+)?)"
+        r"[^\s\"',;)}\]\x1b]+"
+    ),
     rf"(?P<scheme>{_BEGIN}(?:bearer|basic)\s+)[\w.~+/=-]{{8,}}",
     r"(?P<plus>\+|%2B)\d{3,11}(?P<end>\d{4})(?!\d)",
     rf"(?P<web>{_BEGIN}web:|/web/sessions/)(?P<id>[\w-]{{6}})[\w-]{{26}}(?![\w-])",
