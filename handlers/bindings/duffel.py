@@ -150,14 +150,9 @@ class DuffelFares:
         if trip.departure < datetime.fromtimestamp(self._clock(), UTC).date():
             return None
         offers = await self._ask(trip)
-        if not offers:
-            return None
         fitting = [offer for offer in offers if offer.total_currency == currency and offer.total_amount.is_finite()]
         if not fitting:
-            others = ", ".join(sorted({offer.total_currency for offer in offers}))
-            raise TerminalError(
-                f"there are no fares in {currency} from {trip.origin} to {trip.destination} at Duffel; there are in {others}"
-            )
+            return None  # in another currency alone: who quotes in which differs by airline and day, so a later look may find one
         best = min(fitting, key=lambda offer: offer.total_amount)
         return Quote(best.total_amount, currency, "Duffel" if best.live_mode else "Duffel's test mode, not for sale", _flight(best))
 

@@ -94,11 +94,12 @@ async def test_a_day_that_is_over_is_not_asked_for():
     assert endpoint.requests == []
 
 
-async def test_offers_in_another_currency_are_no_offers_and_the_reason_names_it():
-    async with duffel(currency="GBP") as (_, fares):
-        error = await fails(fares, TerminalError)
-        assert str(error) == "there are no fares in EUR from LHR to JFK at Duffel; there are in GBP"
+async def test_offers_in_another_currency_are_no_offers_and_do_not_end_a_watch():
+    async with duffel(currency="GBP") as (endpoint, fares):
+        assert await fares.cheapest(TRIP, "EUR") is None
         assert (await fares.cheapest(TRIP, "GBP")).currency == "GBP"
+        endpoint.currency = "EUR"
+        assert (await fares.cheapest(TRIP, "EUR")).currency == "EUR"
 
 
 async def test_an_offer_that_is_sold_names_duffel_alone():
