@@ -147,23 +147,24 @@ class _Crew:
         now = asyncio.get_running_loop().time
         pause = _PAUSE
         while not self._stop.is_set():
-            begun = now()
-            async with self._started(number) as (process, told):
-                if "url" in told:
-                    self._listened = True
-                    if not ready.done():
-                        ready.set_result(told["url"])
-                manner = _manner(await process.wait())
+            begun, pid, manner = now(), None, ""
+            try:
+                async with self._started(number) as (process, told):
+                    pid, error = process.pid, told.get("error", "")
+                    if "url" in told:
+                        self._listened = True
+                        if not ready.done():
+                            ready.set_result(told["url"])
+                    manner = _manner(await process.wait())
+            except OSError as trouble:
+                error = f"a worker cannot be started: {trouble}. See that there are processes, open files and memory to be had (ulimit -a)."
             if self._stop.is_set():
                 return
             if not self._listened:
-                ready.set_exception(
-                    ServerError(told.get("error") or f"The first worker {manner} before it listened; what it wrote above tells why.")
-                )
+                ready.set_exception(ServerError(error or f"The first worker {manner} before it listened; what it wrote above tells why."))
                 return
             pause = _PAUSE if now() - begun > _CALM else pause
-            why = told.get("error") or f"it {manner}"
-            _log.warning("a worker is gone; another one starts", worker=number, pid=process.pid, why=why, in_seconds=pause)
+            _log.warning("a worker is gone; another one starts", worker=number, pid=pid, why=error or f"it {manner}", in_seconds=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             pause = min(2 * pause, _SLOWEST)
@@ -172,11 +173,15 @@ class _Crew:
     async def _started(self, number: int) -> AsyncGenerator[tuple[asyncio.subprocess.Process, dict[str, str]]]:
         """Start a worker, and hear what it tells: its `url`, the `error` that keeps it from listening, or nothing if it died before."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "switchboard.worker",
-                stdin=theirs.fileno(), start_new_session=True,  # so that Ctrl-C reaches the supervisor alone
-            )  # fmt: skip
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-P", "-m", "switchboard.worker",
+                    stdin=theirs.fileno(), start_new_session=True,  # so that Ctrl-C reaches the supervisor alone
+                )  # fmt: skip
+        except BaseException:
+            ours.close()
+            raise
         self._living[number] = process
         if self._stop.is_set():  # it was too late to be told with the others
             process.terminate()
@@ -186,7 +191,7 @@ class _Crew:
             lifeline.write(pickle.dumps(self._settings_of(number)))
             line = await reader.readline()
         try:
-            yield process, json.loads(line or b"{}")
+            yield process, json.loads(line) if line.endswith(b"\n") else {}
         finally:
             del self._living[number]
             lifeline.close()

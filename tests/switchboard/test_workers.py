@@ -12,6 +12,9 @@ import pytest
 from support.crashing import eventually
 from support.server import SUPPORT, ServerProcess
 
+from switchboard import workers
+from switchboard.errors import ServerError
+from switchboard.settings import Settings
 from telephony.simulators.events import Said
 
 pytestmark = pytest.mark.timeout(180)
@@ -189,3 +192,52 @@ async def test_a_signal_while_the_first_worker_starts_ends_it(crews):
     await eventually(crew.pids)
     assert crew.end() == 0
     assert "Listening" not in crew.output()
+
+
+class Puppet:
+    """A worker that lives until it is told not to."""
+
+    pid = 1
+
+    def __init__(self):
+        self.gone = asyncio.Event()
+
+    async def wait(self):
+        await self.gone.wait()
+        return 0
+
+    def send_signal(self, _):
+        self.gone.set()
+
+
+async def test_a_worker_for_which_there_is_no_process_is_started_again_later(monkeypatch):
+    monkeypatch.setattr(workers, "_PAUSE", 0.01)
+    crew, puppets, listening = workers._Crew(Settings(lines={})), [], asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def started(number):
+        puppet = Puppet()
+        puppets.append(puppet)
+        if len(puppets) == 3:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        crew._living[number] = puppet
+        yield puppet, {"url": "http://x"}
+        del crew._living[number]
+
+    monkeypatch.setattr(crew, "_started", started)
+    serving = asyncio.create_task(crew.serve(2, lambda _: listening.set()))
+    await listening.wait()
+    puppets[1].gone.set()
+    await eventually(lambda: len(puppets) == 4)
+    assert crew._living == {1: puppets[0], 2: puppets[3]}
+    crew._stop.set()
+    assert await serving == 0
+
+
+async def test_a_first_worker_for_which_there_is_no_process_is_one_clear_sentence(monkeypatch):
+    async def refuse(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    with pytest.raises(ServerError, match=r"a worker cannot be started: .*temporarily unavailable\. See that there are processes"):
+        await asyncio.wait_for(workers._Crew(Settings(lines={})).serve(1, print), 60)
