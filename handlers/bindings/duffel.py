@@ -6,6 +6,7 @@ airline quotes in its own, or in that of the account.
 """
 
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -53,16 +54,25 @@ PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus
 """Statuses below 500 that may pass."""
 
 LONGEST_REASON = 300
-"""Characters of Duffel's own words that are passed on."""
+"""Characters of Duffel's own words that are passed on,"""
+
+LONGEST_NAME = 60
+"""of the name of an airline,"""
+
+LONGEST_FLIGHT = 120
+"""and of a carrier with its flights."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Hosts that no proxy of the environment could reach for us."""
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What bytes raise that are not what they should be."""
 
 
 class Carrier(msgspec.Struct, frozen=True):
     """An airline."""
 
-    name: str = ""
+    name: str | None = None
     iata_code: str | None = None
 
 
@@ -90,9 +100,9 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Offers(msgspec.Struct, frozen=True):
-    """The part of an offer request that is looked at."""
+    """The part of an offer request that is looked at; the offers are read one by one."""
 
-    offers: list[Offer]
+    offers: list[msgspec.Raw]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -117,6 +127,7 @@ class Problems(msgspec.Struct, frozen=True):
 
 
 _answer = msgspec.json.Decoder(Answer, strict=False)
+_offer = msgspec.json.Decoder(Offer, strict=False)
 _problems = msgspec.json.Decoder(Problems, strict=False)
 
 
@@ -150,7 +161,9 @@ class DuffelFares:
         if trip.departure < datetime.fromtimestamp(self._clock(), UTC).date():
             return None
         offers = await self._ask(trip)
-        fitting = [offer for offer in offers if offer.total_currency == currency and offer.total_amount.is_finite()]
+        fitting = [
+            offer for offer in offers if offer.total_currency == currency and offer.total_amount.is_finite() and offer.total_amount > 0
+        ]
         if not fitting:
             return None  # in another currency alone: who quotes in which differs by airline and day, so a later look may find one
         best = min(fitting, key=lambda offer: offer.total_amount)
@@ -178,8 +191,8 @@ class DuffelFares:
         if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
             raise self._told(status, headers, body)
         try:
-            return _answer.decode(body).data.offers
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _readable(_answer.decode(body).data.offers)
+        except UNREADABLE as error:
             raise TransientError(f"Duffel sent what is no answer: {str(error)[:LONGEST_REASON]}") from None
 
     def _heed(self, status: int, headers: Mapping[str, str]) -> None:
@@ -194,12 +207,12 @@ class DuffelFares:
         """An error in words that may be recorded, and whether it may pass."""
         try:
             problem = next(iter(_problems.decode(body).errors), Problem())
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             problem = Problem()
-        words = " ".join(f"{problem.title}: {problem.message}".split()).strip(": ").replace(self._token.get_secret_value(), "(hidden)")
+        words = _bare(f"{problem.title}: {problem.message}").strip(": ").replace(self._token.get_secret_value(), "(hidden)")
         text = f"Duffel answered with status {status}{f': {words[:LONGEST_REASON]}' if words else ''}".rstrip(".")
         if request := headers.get("x-request-id"):
-            text += f" (request {request[:64]})"
+            text += f" (request {_bare(request)[:64]})"
         match status:
             case HTTPStatus.TOO_MANY_REQUESTS:
                 return TransientError(text, max(0.0, self._renewed - self._clock()))
@@ -258,6 +271,25 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(pieces)
 
 
+def _readable(offers: list[msgspec.Raw]) -> list[Offer]:
+    """The offers that are as they should be. Raises one of `UNREADABLE` when there are offers, and none of them is."""
+    read: list[Offer] = []
+    trouble: Exception | None = None
+    for offer in offers:
+        try:
+            read.append(_offer.decode(offer))
+        except UNREADABLE as error:
+            trouble = error
+    if trouble is not None and not read:
+        raise trouble
+    return read
+
+
+def _bare(text: str) -> str:
+    """Words of somebody else's, in a line, without characters that control a terminal or the direction of writing."""
+    return " ".join("".join(char for char in text if char.isspace() or unicodedata.category(char) not in {"Cc", "Cf"}).split())
+
+
 def _flight(offer: Offer) -> str:
     """The carrier and the flights of an offer: "Duffel Airways ZZ123 and ZZ124"."""
     flights = [
@@ -266,4 +298,4 @@ def _flight(offer: Offer) -> str:
         for segment in way.segments
         if segment.marketing_carrier_flight_number
     ]
-    return " ".join(filter(None, [offer.owner.name, " and ".join(flights)]))
+    return _bare(f"{(offer.owner.name or '')[:LONGEST_NAME]} {' and '.join(flights)}")[:LONGEST_FLIGHT]

@@ -1,6 +1,7 @@
 """Fares from Duffel, against the stand-in on a socket, and against servers that answer what they should not."""
 
 import contextlib
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 from support.models import RawServer
 
 from handlers.bindings import duffel as module
-from handlers.bindings.duffel import LATER_SECONDS, LIMIT_SECONDS, LONGEST_WAIT, DuffelFares, until_reset
+from handlers.bindings.duffel import LATER_SECONDS, LIMIT_SECONDS, LONGEST_FLIGHT, LONGEST_WAIT, DuffelFares, until_reset
 from handlers.bindings.fares import find_fares
 from handlers.effects import Effects
 from telephony.simulators.duffel import NO_FLIGHTS, DuffelEndpoint, serving
@@ -109,11 +110,33 @@ async def test_an_offer_that_is_sold_names_duffel_alone():
     assert (quote.price, quote.source, quote.flight) == (Decimal("77.10"), "Duffel", "Finnair")
 
 
-@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity", "-1.00", "0.00", "a lot"])
 async def test_an_amount_that_is_none_is_no_offer(amount):
     offer = '{"total_amount": "%s", "total_currency": "EUR", "owner": {"name": "Finnair"}}'
     async with raw(f'{{"data": {{"offers": [{offer % amount}, {offer % "80.00"}]}}}}'.encode()) as fares:
         assert (await fares.cheapest(TRIP, "EUR")).price == 80
+
+
+@pytest.mark.parametrize(
+    "bad", ["7", "null", "{}", '{"total_amount": "1.00"}', '{"total_amount": "1", "total_currency": "EUR", "owner": 7}']
+)
+async def test_an_offer_that_is_malformed_is_passed_over(bad):
+    good = '{"total_amount": "80.00", "total_currency": "EUR", "owner": {"name": null, "iata_code": null}}'
+    async with raw(f'{{"data": {{"offers": [{bad}, {good}]}}}}'.encode()) as fares:
+        quote = await fares.cheapest(TRIP, "EUR")
+    assert (quote.price, quote.flight) == (80, "")
+
+
+async def test_the_name_of_an_airline_is_recorded_in_plain_characters_and_not_at_any_length():
+    name = "\u202eFinn\u200bair\u001b[31m\n" + "x" * 100_000
+    segment = {"marketing_carrier": {"iata_code": "AY"}, "marketing_carrier_flight_number": "1" * 5_000}
+    offer = {"total_amount": "80.00", "total_currency": "EUR", "owner": {"name": name}, "slices": [{"segments": [segment]}]}
+    async with raw(json.dumps({"data": {"offers": [offer]}}).encode()) as fares:
+        flight = (await fares.cheapest(TRIP, "EUR")).flight
+    assert flight.startswith("Finnair[31m x")
+    assert " AY111" in flight
+    assert len(flight) == LONGEST_FLIGHT
+    assert flight.isprintable()
 
 
 # -- errors --------------------------------------------------------------------------------------------------------------------------------
@@ -255,7 +278,9 @@ async def test_an_answer_without_end_is_given_up(monkeypatch):
         assert "more than 0 MB" in str(await fails(fares, TransientError))
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"errors": []}', b'{"errors": [{"title": 7}]}', b'{"errors": "x"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"errors": []}', b'{"errors": [{"title": 7}]}', b'{"errors": "x"}', b'{"errors": ' + b"[" * 5_000]
+)
 async def test_an_error_without_words_is_told_by_its_status(body):
     async with raw(body, b"HTTP/1.1 418 Teapot\r\nConnection: close\r\n") as fares:
         assert str(await fails(fares, TerminalError)) == "Duffel answered with status 418"
@@ -265,6 +290,12 @@ async def test_a_server_that_repeats_the_token_does_not_get_it_on_record():
     body = b'{"errors": [{"type": "airline_error", "title": "Oh", "message": "bad ' + TOKEN.encode() + b'"}]}'
     async with raw(body, b"HTTP/1.1 422 X\r\nConnection: close\r\n") as fares:
         assert "bad (hidden)" in str(await fails(fares, TransientError))
+
+
+async def test_the_words_of_an_error_are_recorded_in_plain_characters():
+    body = json.dumps({"errors": [{"title": "Bad\u202e", "message": "\u001b[31m\r\nday\u0000"}]}).encode()
+    async with raw(body, b"HTTP/1.1 422 X\r\nConnection: close\r\n") as fares:
+        assert str(await fails(fares, TerminalError)) == "Duffel answered with status 422: Bad: [31m day"
 
 
 async def test_a_redirect_is_not_followed_for_the_token_is_for_duffel_alone():
