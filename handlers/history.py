@@ -103,12 +103,13 @@ class Overdue(msgspec.Struct, frozen=True, gc=False):
 
     Both come in the order of their times, one partition after the other. `Alarm.at` is the due time when an alarm is handed out for the
     first time, and the present when a former sweep handed it out and nobody fired it. `ask_again`: another node sweeps, the rest is empty,
-    and in so many ms it is our turn to ask again.
+    and in so many ms it is our turn to ask again. `missed`: so many of the partitions could not be looked at, for the store.
     """
 
     ask_again: int = 0
     pending: tuple[tuple[str, int], ...] = ()
     due: tuple[tuple[str, Alarm], ...] = ()
+    missed: int = 0
 
     @property
     def swept_by_other(self) -> bool:

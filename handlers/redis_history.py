@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self
 
 import structlog
 
-from handlers.errors import FormatError
+from handlers.errors import FormatError, StoreError
 from handlers.history import (
     APART_MS,
     LEASE_MS,
@@ -124,15 +124,23 @@ class RedisHistory:
         return Renewal(mine == 1, length, tail)
 
     async def peek(self, partition: int, limit: int, ahead_ms: int, *, count: int = 1, claimed: bool = False) -> Overdue:
-        """See `History`. In a cluster each partition is a call of its own, and those whose node is away are left out."""
+        """See `History`. In a cluster each partition is a call of its own; those whose node is away are missed, whichever they are."""
         args = (b"%d" % limit, self._boot, self._lease, b"%d" % ahead_ms, b"%d" % APART_MS)
-        at_once = 1 if isinstance(self._link, ClusterLink) else count
-        found = await self._peek(range(partition, partition + at_once), args, claimed=claimed)
-        if at_once == count or found.swept_by_other:
-            return found
+        if not isinstance(self._link, ClusterLink):
+            return await self._peek(range(partition, partition + count), args, claimed=claimed)
+        (first,) = await asyncio.gather(self._peek(range(partition, partition + 1), args, claimed=claimed), return_exceptions=True)
+        if isinstance(first, Overdue) and first.swept_by_other:
+            return first
         others = [self._peek(range(each, each + 1), args, claimed=True) for each in range(partition + 1, partition + count)]
-        each_found = [found, *(each for each in await asyncio.gather(*others, return_exceptions=True) if isinstance(each, Overdue))]
-        return Overdue(0, tuple(one for each in each_found for one in each.pending), tuple(one for each in each_found for one in each.due))
+        outcomes = [first, *await asyncio.gather(*others, return_exceptions=True)]
+        found = [each for each in outcomes if isinstance(each, Overdue)]
+        missed = [each for each in outcomes if isinstance(each, BaseException)]
+        for error in missed:
+            if not found or not isinstance(error, StoreError):
+                raise error
+        return Overdue(
+            0, tuple(one for each in found for one in each.pending), tuple(one for each in found for one in each.due), len(missed)
+        )
 
     async def _peek(self, partitions: range, args: tuple[bytes, ...], *, claimed: bool) -> Overdue:
         if self._replicated:  # a take-over whose reply is withheld would count and resume nothing, so look first whether replicas confirm

@@ -69,7 +69,10 @@ class Sweeper:
         return 0.0
 
     async def look(self, partition: int, count: int = 1, *, claimed: bool = False) -> float:
-        """Look at so many partitions, and again as long as they have more than could be taken; for the rest see `History.peek`."""
+        """Look at so many partitions, and again as long as they have more than could be taken; for the rest see `History.peek`.
+
+        What was found is dealt with also when some of them could not be looked at, which is a `StoreError`.
+        """
         while True:
             found = await self._house.history.peek(partition, LIMIT, AHEAD_MS, count=count, claimed=claimed)
             for session, attempts in found.pending:
@@ -77,5 +80,7 @@ class Sweeper:
                 self._house.post.post(Resume(session, attempts))
             for session, alarm in found.due:
                 self._house.alarms.set(session, alarm)
+            if found.missed:
+                raise StoreError(f"{found.missed} of {count} partitions cannot be swept: see to the nodes of the store that have them")
             if len(found.pending) < LIMIT and len(found.due) < LIMIT:
                 return found.ask_again / 1000

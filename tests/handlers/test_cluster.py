@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from support.cluster import PRIMARIES, Cluster, Node, cluster, free_ports, wait_for
 from support.store_calls import element, everything, opened, write
 from support.valkey import Valkey
 
+from handlers.counters import Counters
 from handlers.errors import FormatError, StoreError
 from handlers.history import PARTITIONS, Alarm, Append, partition_of
+from handlers.messages import Resume
 from handlers.redis_cluster import slot_of
 from handlers.redis_history import META, RedisHistory
 from handlers.redis_wire import Replication
 from handlers.store_clock import ClusterClock
+from switchboard.sweeper import Sweeper
 
 SPREAD = [f"web:{i}" for i in range(600)]
 """Sessions of all partitions."""
@@ -79,6 +83,31 @@ async def test_an_alarm_and_a_lost_lease_are_found_by_another_nodes_sweep(histor
     await other.close()
     assert sorted(name for name, _ in found.pending) == sorted(SPREAD[:9])
     assert sorted(name for name, _ in found.due) == sorted(SPREAD[:9])
+
+
+async def test_a_node_that_is_away_keeps_nobody_from_sweeping_the_others(history: RedisHistory, formed: Cluster) -> None:
+    """Even if it is the one that has the claim. Here it refuses every script."""
+    away = formed.primary_of(slot_of(b"{0}"))
+    sessions = [session for session in SPREAD if partition_of(session) < 32]
+    there = [session for session in sessions if formed.primary_of(slot_of_session(session)) is not away]
+    assert 0 < len(there) < len(sessions)
+    for node in formed.nodes:
+        commands = ["+@all", "-evalsha"] if node is away else ["+@all"]
+        node.client.acl_setuser("ben", enabled=True, reset=True, nopass=True, keys=["sb:*"], commands=commands)
+    await asyncio.gather(*(history.append(Append(session, 0, b"", (element(),), release=False)) for session in sessions))
+    await history.hand_over(sessions)
+    other = RedisHistory(formed.url.replace("//", "//ben:any@"), "b.1")
+    await other.open()
+    await asyncio.sleep(0.01)  # until the leases have run out
+    posted: list[Resume] = []
+    house = SimpleNamespace(history=other, counters=Counters(), post=SimpleNamespace(post=posted.append))
+
+    with pytest.raises(StoreError, match=r"^\d+ of 32 partitions cannot be swept"):
+        await Sweeper(house).look(0, 32)  # type: ignore[arg-type]
+    assert sorted(resume.session for resume in posted) == sorted(there)
+    with pytest.raises(StoreError, match="NOPERM"):
+        await other.peek(0, 100, 0)
+    await other.close()
 
 
 async def test_with_replicas_to_wait_for_every_call_works(formed: Cluster, history: RedisHistory) -> None:
