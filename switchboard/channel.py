@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -88,12 +88,12 @@ class Exchange:
     def address(self, request: web.Request) -> str:
         """Whose request this is: the last address that a trusted proxy does not call a trusted proxy's. Of IPv6, what one line has."""
         address = request.remote or ""
-        for claimed in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        for claimed in reversed(",".join(request.headers.getall("X-Forwarded-For", [])).split(",")):  # a proxy may add a line of its own
             if not self._trusts(address):
                 break
             address = claimed.strip() or address
         try:
-            whole = ip_address(address)
+            whole = _ip(address)
         except ValueError:
             return address[:MOST_ADDRESS]
         return str(ip_network((whole, SITE_BITS), strict=False)) if isinstance(whole, IPv6Address) else str(whole)
@@ -101,7 +101,7 @@ class Exchange:
     def _trusts(self, address: str) -> bool:
         proxies = self.settings.server.trusted_proxies
         try:
-            return bool(proxies) and any(ip_address(address) in each for each in proxies)
+            return bool(proxies) and any(_ip(address) in each for each in proxies)
         except ValueError:
             return False
 
@@ -237,6 +237,12 @@ class Running(Protocol):
     def running(self, app: web.Application, /) -> AsyncIterator[None]:
         """Begin, yield once, and end: aiohttp's `cleanup_ctx`."""
         ...
+
+
+def _ip(address: str) -> IPv4Address | IPv6Address:
+    """An address; of IPv4, as a socket of IPv6 shows it, too. Raises `ValueError`."""
+    whole = ip_address(address)
+    return whole.ipv4_mapped or whole if isinstance(whole, IPv6Address) else whole
 
 
 def _tell(inbound: Inbound, answer: Answer) -> None:

@@ -1,13 +1,20 @@
 """How often one caller may speak: on every channel, what is too much is told politely, and what was taken once is never refused."""
 
+from ipaddress import ip_network
+
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 from support.alexa_house import alexa_house
 from support.phone_house import phone_house
 from support.slack_house import BOB, GENERAL, slack_kit, until
 from support.web_house import texts, web_house
 
+from handlers.memory_history import MemoryHistory, MemoryStore
 from switchboard.fields import Rate
 from switchboard.rates import KNOWN, MOST_CALLERS, Rates
+from switchboard.server import Server
+from switchboard.settings import ServerSettings, Settings
 from telephony import alexa, phone
 from telephony.simulators.events import Said
 from telephony.simulators.slack_workspace import BOT
@@ -93,6 +100,24 @@ async def test_on_the_web_callers_are_told_apart_by_the_address_that_a_trusted_p
             assert (await web.create(headers={"X-Forwarded-For": addresses})).status == status, addresses
     async with web_house(valkey_url, ECHO, limits={"per_caller": "1/1h"}) as (_, web):
         assert [(await web.create(headers={"X-Forwarded-For": f"192.0.2.{n}"})).status for n in (1, 2)] == [201, 429]
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "caller"),
+    [
+        ("10.0.0.1", ["192.0.2.9", "192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["192.0.2.9", "192.0.2.1, 10.0.0.2"], "192.0.2.1"),
+        ("10.0.0.1", ["192.0.2.1", "10.0.0.2"], "192.0.2.1"),
+        ("::ffff:10.0.0.1", ["::ffff:192.0.2.1"], "192.0.2.1"),
+        ("::ffff:192.0.2.1", ["192.0.2.9"], "192.0.2.1"),
+        ("2001:db8::1", [], "2001:db8::/64"),
+    ],
+)
+async def test_an_address_is_the_last_that_a_trusted_proxy_names_in_whichever_line_and_the_same_over_ipv6(remote, forwarded, caller):
+    settings = Settings(lines={}, server=ServerSettings(trusted_proxies=[ip_network("10.0.0.0/8")]))
+    exchange = Server(settings, MemoryHistory(MemoryStore(), "a.1", lambda: 0)).exchange
+    headers = CIMultiDict([("X-Forwarded-For", each) for each in forwarded])
+    assert exchange.address(make_mocked_request("GET", "/", headers).clone(remote=remote)) == caller
 
 
 async def test_on_the_phone_a_caller_is_asked_to_wait_and_then_asked_anew(valkey, valkey_url):
