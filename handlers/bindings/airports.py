@@ -62,8 +62,8 @@ _GENERIC = re.compile(
     r"\b(?:international|intercontinental|intl|ntl|national|metropolitan|area|airport|airfield|aerodrome|regional|municipal)\b"
 )
 _NO_AIRLINES = re.compile(
-    r"\b(?:executive|seaplane|heliport|helipad|(?:air)?base|ab|afb|arb|afs|aaf|army|naval|nas|usaf|military|private|factory|downtown|industrial|"
-    r"lighthouse|harbou?r|gliderport|ranch|mine|state)\b",
+    r"\b(?:executive|seaplane|heliport|helipad|(?:air)?base|ab|afb|arb|afs|aaf|army|naval|nas|usaf|military|private|factory|downtown|"
+    r"industrial|lighthouse|harbou?r|gliderport|ranch|mine|state)\b",
     re.IGNORECASE,
 )
 _SMALL = re.compile(r"\b(?:regional|municipal|field|county)\b", re.IGNORECASE)

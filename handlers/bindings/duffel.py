@@ -8,7 +8,7 @@ airline quotes in its own, or in that of the account.
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -158,9 +158,15 @@ class DuffelFares:
 
     async def cheapest(self, trip: Trip, currency: str) -> Quote | None:
         """See `workflows.fares.find_fares`."""
-        if trip.departure < datetime.fromtimestamp(self._clock(), UTC).date():
+        today = datetime.fromtimestamp(self._clock(), UTC).date()
+        if trip.departure < today - timedelta(days=1):
             return None
-        offers = await self._ask(trip)
+        try:
+            offers = await self._ask(trip)
+        except TerminalError:
+            if trip.departure < today:
+                return None  # the day is over in UTC, and not in the Americas; Duffel knows where the airport is, and refuses what is over
+            raise
         fitting = [
             offer for offer in offers if offer.total_currency == currency and offer.total_amount.is_finite() and offer.total_amount > 0
         ]

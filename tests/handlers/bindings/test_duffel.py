@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email.utils import formatdate
 
@@ -89,10 +89,25 @@ async def test_without_offers_there_is_no_quote():
         assert await fares.cheapest(Trip(*NO_FLIGHTS, DAY), "EUR") is None
 
 
-async def test_a_day_that_is_over_is_not_asked_for():
+async def test_a_day_that_is_over_everywhere_is_not_asked_for():
     async with duffel() as (endpoint, fares):
-        assert await fares.cheapest(Trip("LHR", "JFK", datetime.now(UTC).date() - timedelta(days=1)), "EUR") is None
+        assert await fares.cheapest(Trip("LHR", "JFK", datetime.now(UTC).date() - timedelta(days=2)), "EUR") is None
     assert endpoint.requests == []
+
+
+async def test_a_day_that_is_over_in_utc_alone_is_asked_for():
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    async with duffel() as (endpoint, _), DuffelFares(SecretStr(TOKEN), endpoint.url, tomorrow.timestamp) as fares:
+        assert await fares.cheapest(Trip("SFO", "JFK", datetime.now(UTC).date()), "EUR") is not None
+
+
+async def test_a_day_that_duffel_says_is_over_is_without_a_quote():
+    now = datetime(2026, 11, 23, 3, tzinfo=UTC)
+    head = b"HTTP/1.1 422 X\r\nConnection: close\r\n\r\n"
+    async with RawServer(head, b"") as server, DuffelFares(SecretStr(TOKEN), server.url.removesuffix("/v1"), now.timestamp) as fares:
+        assert await fares.cheapest(Trip("SFO", "JFK", date(2026, 11, 22)), "EUR") is None
+        assert len(server.requests) == 1
+        await fails(fares, TerminalError, Trip("SFO", "JFK", date(2026, 11, 23)))
 
 
 async def test_offers_in_another_currency_are_no_offers_and_do_not_end_a_watch():
