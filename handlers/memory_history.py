@@ -26,6 +26,9 @@ T = TypeVar("T")
 GRACE_MS = 1_000.5
 """How long after its time an alarm that was handed out is seen again; see `peek.lua` for the half."""
 
+FAR_MS = 30_000
+"""What a claim says of a time further away is as good as nothing; see `peek.lua`."""
+
 
 @dataclass(slots=True)
 class Stored:
@@ -221,6 +224,10 @@ class MemoryHistory:
         holder, until, turn = indexes.sweep or (self._boot, 0, 0)
         if until < now:
             holder, turn = self._boot, 0
+        if turn > now + FAR_MS:
+            turn = 0
+        if until > now + FAR_MS:
+            holder = self._boot
         if holder != self._boot:
             turn = max(turn, now) + APART_MS
             indexes.sweep = (holder, until, turn)

@@ -4,19 +4,25 @@
 -- Returns: clock, 0 or in how many ms to ask again because another node sweeps, sessions and attempts in turn, members and times of
 --          alarms in turn
 -- Of the claim's value, `boot deadline turn`, the turn is the time at which the last of those who were refused is to ask again.
+-- A time that is further away than FAR was written before the clock was set back, and is as good as none: else all would wait for it.
 
 local limit, boot, lease_ms, ahead_ms, apart_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local sweep = #KEYS % 3 == 1 and KEYS[#KEYS]
 
+local FAR = 30000
 local now = clock()
 if sweep then
     local holder, deadline, turn = string.match(redis.call('GET', sweep) or '', '^(.*) (%d+) (%d+)$')
-    if holder and holder ~= boot then
-        turn = math.max(tonumber(turn), now) + apart_ms
-        redis.call('SET', sweep, holder .. ' ' .. deadline .. ' ' .. turn, 'KEEPTTL')
-        return {now, math.max(turn, tonumber(deadline) + 1) - now, {}, {}}
+    deadline, turn = tonumber(deadline or 0), tonumber(turn or 0)
+    if turn > now + FAR then
+        turn = 0
     end
-    redis.call('SET', sweep, boot .. ' ' .. now + lease_ms .. ' ' .. (turn or 0), 'PX', lease_ms)
+    if holder and holder ~= boot and deadline <= now + FAR then
+        turn = math.max(turn, now) + apart_ms
+        redis.call('SET', sweep, holder .. ' ' .. deadline .. ' ' .. turn, 'KEEPTTL')
+        return {now, math.max(turn, deadline + 1) - now, {}, {}}
+    end
+    redis.call('SET', sweep, boot .. ' ' .. now + lease_ms .. ' ' .. turn, 'PX', lease_ms)
 end
 
 -- With nothing to do in most of them, it is cheap to look at many.

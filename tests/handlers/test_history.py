@@ -428,6 +428,18 @@ async def test_those_who_are_refused_the_claim_ask_again_in_turn_and_not_before_
         await other.close()
 
 
+async def test_a_claim_that_was_written_before_the_clock_was_set_back_keeps_nobody_waiting(a: History, b: History, store: Store) -> None:
+    hour = 3_600_000
+    assert await a.peek(P, 10, 0) == Overdue()
+    assert (await b.peek(P, 10, 0)).swept_by_other
+    store.wait(-hour)
+    assert await a.peek(P, 10, 0) == Overdue()
+    assert 0 < (await b.peek(P, 10, 0)).ask_again <= LEASE_MS + 1, "the turn is counted anew"
+    store.wait(-hour)
+    assert await b.peek(P, 10, 0) == Overdue(), "and who died holding it holds nothing"
+    assert (await a.peek(P, 10, 0)).swept_by_other
+
+
 async def test_whoever_holds_the_first_partition_s_claim_sweeps_all_of_them_whoever_swept_before(
     a: History, b: History, store: Store
 ) -> None:
