@@ -71,6 +71,7 @@ class _Reloading:
         self._listening = listening
         self._server: ReloadedServer | None = None
         self._next: ReloadedServer | None = None
+        self._before: ReloadedServer | None = None
         self._minding: set[asyncio.Task[None]] = set()
         self._at: list[Any] | None = None
         self._lost: set[str] = set()
@@ -102,7 +103,7 @@ class _Reloading:
         """The first signal drains the server, a second one ends it at once."""
         if self._stop.is_set():
             self._ended_by = number
-            for server in filter(None, (self._server, self._next)):
+            for server in filter(None, (self._before, self._server, self._next)):
                 server.send(signal.SIGKILL)
         self._stop.set()
         self._news.set()
@@ -141,7 +142,7 @@ class _Reloading:
             await self._give_up(self._next, told, before)
             self._next = None
             return
-        self._server, self._next = self._next, None
+        self._before, self._server, self._next = before, self._next, None
         minding = asyncio.create_task(self._mind(self._server))
         self._minding.add(minding)
         minding.add_done_callback(self._minding.discard)
@@ -152,6 +153,7 @@ class _Reloading:
         alive = {} if before is None else await before.ask("alive")
         if before is not None:
             await before.end()
+            self._before = None
         await self._sum_up(self._server, alive, moved=told["at"] != self._at)
 
     async def _unless_news(self, hearing: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:

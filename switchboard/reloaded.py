@@ -56,15 +56,19 @@ def main() -> None:
 
 def _answer_all(supervisor: socket.socket, link: BinaryIO, settings: Settings) -> None:
     """Answer in a thread, which does not hold up those who are served; when nobody asks any more, end the server."""
-    with contextlib.suppress(OSError):
-        for line in link:
-            question = json.loads(line)
-            try:
-                answer = asyncio.run(_answer(question, settings))
-            except (SwitchboardError, HandlerError) as error:
-                answer = {question["ask"]: [], "problem": str(error)}
-            tell(supervisor, **answer)
-    end()
+    try:
+        with contextlib.suppress(OSError):
+            for line in link:
+                question = json.loads(line)
+                try:
+                    answer = asyncio.run(_answer(question, settings))
+                except (SwitchboardError, HandlerError) as error:
+                    answer = {question["ask"]: [], "problem": str(error)}
+                except Exception as error:  # noqa: BLE001 - the code that is looked at is half written: whatever it raises is one answer's end
+                    answer = {question["ask"]: [], "problem": f"{type(error).__name__}: {error}"}
+                tell(supervisor, **answer)
+    finally:
+        end()
 
 
 async def _answer(question: dict[str, Any], settings: Settings) -> dict[str, Any]:

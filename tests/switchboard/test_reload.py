@@ -1,9 +1,11 @@
 """`switchboard serve --reload`, as real processes: files change while people talk."""
 
 import asyncio
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from support.server import SWITCHBOARD, ServerProcess
 from support.shop import BUG, LONGER, PIN, TEA, record, write_shop
 
 from handlers.history import partition_of
-from switchboard import reloaded
+from switchboard import reload, reloaded
 from switchboard.replay import replay
 from switchboard.settings import Settings
 from telephony.phone import LOST
@@ -226,3 +228,68 @@ def test_why_a_session_is_lost_is_told_with_the_event_and_one_that_goes_on_is_no
     assert reloaded._why_lost(replay("s:1", elements, write_shop(tmp_path, LONGER))).startswith(
         "at event 2 the history has an input (pressed)"
     )
+
+
+def test_whatever_a_question_meets_is_its_answer_and_when_nobody_asks_any_more_the_server_ends(tmp_path, monkeypatch):
+    class Strange(Exception):
+        pass
+
+    async def fail(*_):
+        raise Strange("half written")
+
+    ended = []
+    monkeypatch.setattr(reloaded, "_answer", fail)
+    monkeypatch.setattr(reloaded, "end", lambda: ended.append(True))
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("rb") as link, ours.makefile("rb") as answers:
+        for _ in range(2):
+            ours.sendall(b'{"ask": "alive"}\n')
+        ours.sendall(b"half a line of one who was killed")
+        ours.shutdown(socket.SHUT_WR)
+        with pytest.raises(json.JSONDecodeError):
+            reloaded._answer_all(theirs, link, Settings(data=tmp_path, lines={}))
+        theirs.shutdown(socket.SHUT_WR)
+        assert [json.loads(line) for line in answers] == [{"alive": [], "problem": "Strange: half written"}] * 2
+    assert ended == [True]
+
+
+class Puppet:
+    """A server as `reload` sees it, which ends when it is killed and not before."""
+
+    def __init__(self):
+        self.process, self.heard, self.ending, self.gone = self, [], asyncio.Event(), asyncio.Event()
+
+    async def wait(self):
+        await self.gone.wait()
+
+    async def hear(self):
+        return {"url": "http://x", "public": None, "at": []}
+
+    async def ask(self, *_, **__):
+        return {}
+
+    async def end(self):
+        self.ending.set()
+        await self.gone.wait()
+
+    def send(self, number):
+        self.heard.append(number)
+        self.gone.set()
+
+
+async def test_a_second_signal_ends_the_server_before_as_well_while_it_finishes_what_it_is_doing(monkeypatch):
+    before, after = Puppet(), Puppet()
+
+    async def start(**_):
+        return after
+
+    monkeypatch.setattr(reload.ReloadedServer, "start", start)
+    with socket.socket() as port:
+        reloading = reload._Reloading(reload.Options(None, None, None, None), port, print)
+        reloading._server, reloading._at = before, []
+        replacing = asyncio.create_task(reloading._replace(["a.py"]))
+        await before.ending.wait()
+        for _ in range(2):
+            reloading._signalled(signal.SIGINT)
+        assert before.heard == after.heard == [signal.SIGKILL]
+        await replacing
