@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from handlers.errors import HandlerError
 from switchboard import show
 from switchboard.channel import Exchange
+from switchboard.hidden import HIDDEN
 from switchboard.replay import Replay
 from telephony.errors import NobodyListensError, UnreachableError
 from telephony.simulators import events
@@ -37,7 +38,9 @@ _TURN: Final = re.compile(r"[?&]turn=(\d+)")
 _DULL: Final = ("City", "State", "Zip", "Country", "ApiVersion", "AccountSid", "Caller", "Called", "Direction")
 """Ends of the names of fields that say nothing new in any webhook."""
 
-Tell = Callable[..., Awaitable[None]]
+_SPOKEN: Final = ("Digits", "SpeechResult")
+"""The fields with what the person presses or says."""
+
 Party = Annotated[str, msgspec.Meta(pattern=r"^[\w+:.@-]{1,64}$")]
 
 
@@ -92,6 +95,7 @@ class PageCall:
         self._socket = socket
         self._door = door
         self._step: asyncio.Task[None] | None = None
+        self._secret = False  # what the phone asked for last
 
     async def run(self) -> None:
         """Have the whole call."""
@@ -103,7 +107,7 @@ class PageCall:
         public = (settings.server.public_url or self._door).rstrip("/")
         token = settings.twilio_auth_token.get_secret_value()
         phone = Phone(public, token, settings.twilio_account_sid, begin.caller, begin.to, speed=SPEED)
-        phone.webhooks = _Wire(token, public, self._door, self._tell)
+        phone.webhooks = _Wire(token, public, self._door, self._tell_webhook)
         async with phone:
             call = phone.call() if isinstance(begin, Start) else phone.call_again(begin.sid, begin.turn)
             await self._tell("calling", sid=call.sid, caller=begin.caller, to=begin.to)
@@ -155,7 +159,10 @@ class PageCall:
         """Take a step, and tell what happens until the phone waits for the person, or the call is over."""
         try:
             async for event in call.follow(step):
-                await self._tell(type(event).__name__.lower(), **_described(event))
+                facts = _described(event)
+                if isinstance(event, events.Asked):
+                    self._secret = facts["secret"] = await self._asks_secret(call)
+                await self._tell(type(event).__name__.lower(), **facts)
         except UnreachableError:
             await self._socket.close(code=WSCloseCode.SERVICE_RESTART)
         except NobodyListensError:
@@ -163,6 +170,22 @@ class PageCall:
         if call.ended is not None:
             await self._show(f"phone:{call.sid}")
             await self._socket.close()
+
+    async def _asks_secret(self, call: Call) -> bool:
+        """Whether the person shall press a secret, which TwiML does not tell; it may be one where the store does not tell either."""
+        try:
+            answer = await self._exchange.collect(f"phone:{call.sid}", None, 0)
+        except HandlerError:
+            return True
+        return answer is not None and answer.prompt is not None and bool(getattr(answer.prompt.listen, "secret", False))
+
+    async def _tell_webhook(self, request: Request, path: str, answer: Answer) -> None:
+        fields = [
+            (name, HIDDEN if self._secret and name in _SPOKEN else value)
+            for name, value in request.pairs
+            if value and not name.endswith(_DULL)
+        ]
+        await self._tell("webhook", method=request.method, path=path, fields=fields, status=answer.status, text=answer.text)
 
     async def _tell(self, event: str, **facts: Any) -> None:
         with contextlib.suppress(ConnectionError):  # the page is gone, which the reading side sees, too
@@ -189,7 +212,7 @@ class PageCall:
 class _Wire(Webhooks):
     """Webhooks that the page is shown. They go to this server alone: the page's phone is no way to make it ask others."""
 
-    def __init__(self, token: str, public: str, door: str, tell: Tell) -> None:
+    def __init__(self, token: str, public: str, door: str, tell: Callable[[Request, str, Answer], Awaitable[None]]) -> None:
         super().__init__(token, PATIENCE, public=public, door=door)
         self._home = public
         self._tell = tell
@@ -199,9 +222,7 @@ class _Wire(Webhooks):
         if not request.url.startswith(f"{self._home}/"):
             raise DroppedError(f"{request.url} is not at this server, and this phone asks no other")
         answer = await super().send(request)
-        fields = [(name, value) for name, value in request.pairs if value and not name.endswith(_DULL)]
-        path = request.url.removeprefix(self._home)
-        await self._tell("webhook", method=request.method, path=path, fields=fields, status=answer.status, text=answer.text)
+        await self._tell(request, request.url.removeprefix(self._home), answer)
         return answer
 
 

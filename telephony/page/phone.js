@@ -124,7 +124,7 @@ function correct() {
 function sendDigits() {
   const keys = digits;
   setDigits("");
-  if (keys && waiting !== null) act({ do: "press", keys }, `You press ${keys}`);
+  if (keys && waiting !== null) act({ do: "press", keys }, `You press ${covered(keys)}`);
 }
 
 function say(text) {
@@ -135,8 +135,8 @@ function say(text) {
   const heard = waiting !== null;
   if (line === null) tell("Call first.");
   else if (waiting === null) tell("The phone is not listening yet.");
-  else if (waiting.event === "recording" || waiting.speech) act({ do: "say", text }, text, "mine");
-  else if (/^[0-9*#]+$/.test(text) && text.length <= MOST_KEYS) act({ do: "press", keys: text }, `You press ${text}`);
+  else if (waiting.event === "recording" || waiting.speech) act({ do: "say", text }, covered(text), "mine");
+  else if (/^[0-9*#]+$/.test(text) && text.length <= MOST_KEYS) act({ do: "press", keys: text }, `You press ${covered(text)}`);
   else tell(`Only keys are heard here: 0 to 9, * and #, at most ${MOST_KEYS}.`);
   if (heard && waiting === null) words.value = "";
 }
@@ -190,6 +190,7 @@ function happen(event) {
       tell("That was not heard. Try again.");
       break;
     case "lost":
+      setDigits("");
       waiting = answered = null;
       remark = "The line broke. Getting it back …";
       add("note", "The line broke");
@@ -256,8 +257,13 @@ function state() {
 function setDigits(text) {
   clearTimeout(timer);
   digits = text;
-  pressed.textContent = text;
+  pressed.textContent = covered(text);
   $("digits").hidden = !text;
+}
+
+/** What is shown, and read out, of what the person presses. */
+function covered(text) {
+  return waiting?.secret ? "•".repeat(text.length) : text;
 }
 
 function tell(text) {

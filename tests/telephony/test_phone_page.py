@@ -141,12 +141,13 @@ async def test_a_call_is_had_by_keys_and_words_and_its_documents_and_history_are
         told = await phone.do("call", "asked", **CALL)
         assert said(told) == ["Press 1 for Ada, 2 for a message."]
         (asked,) = phone.told("asked")
-        assert (asked["keys"], asked["speech"], asked["num_digits"], asked["turn"]) == (True, True, 1, 0)
+        assert (asked["keys"], asked["speech"], asked["num_digits"], asked["turn"], asked["secret"]) == (True, True, 1, 0, False)
         (webhook,) = phone.told("webhook")
         assert (webhook["method"], webhook["path"], webhook["status"]) == ("POST", "/twilio/voice", 200)
         assert ["From", CALL["caller"]] in webhook["fields"]
         assert "<Gather" in webhook["text"]
         await phone.do("press", "recording", keys="2")
+        assert ["Digits", "2"] in phone.told("webhook")[1]["fields"]
         told = await phone.do("say", "hungup", text="It is me")
         assert said(told)[0].startswith("2 seconds at https://api.twilio.com/")
         with pytest.raises(EOFError):
@@ -159,14 +160,16 @@ async def test_a_call_is_had_by_keys_and_words_and_its_documents_and_history_are
         assert history["moments"][0]["said"] == ['says "Press 1 for Ada, 2 for a message."']
 
 
-async def test_secrets_are_hidden_in_the_history_and_a_bug_is_shown(valkey_url, valkey):
+async def test_secrets_are_hidden_and_a_bug_is_shown(valkey_url, valkey):
     async with phone_house(valkey_url, "support.conversations:buggy") as house, page_phone(house.url) as phone:
         await phone.do("call", "asked", **CALL)
+        assert phone.told("asked")[0]["secret"] is True
         await phone.do("press", "hungup", keys="4711")
         with pytest.raises(EOFError):
             await phone.until("never")
         history = phone.told("history")[-1]
-        assert "4711" not in json.dumps(history)
+        assert "4711" not in json.dumps(phone.heard)
+        assert ["Digits", "(hidden)"] in phone.told("webhook")[1]["fields"]
         assert history["state"] == "failed"
         assert history["trouble"].startswith("ZeroDivisionError")
 
