@@ -52,21 +52,29 @@ def new(name: str) -> None:
 
 def check_name(name: str) -> None:
     """Refuse what cannot be the name of a folder and of the module in it; raises `NewError`, with a remedy."""
-    if name in OURS:
-        raise NewError(f"{name} is the name of one of Switchboard's own packages, which would hide yours. Choose another name.")
-    if keyword.iskeyword(name):
-        raise NewError(f"{name} is a word of Python's own. Choose another name.")
     if not _NAME.fullmatch(name):
         better = re.sub(r"\W+|^[\d_]+", "_", name.lower(), flags=re.ASCII).strip("_")
-        usable = _NAME.fullmatch(better) and not keyword.iskeyword(better) and better not in OURS
+        usable = _NAME.fullmatch(better) and _taken(better) is None
         raise NewError(
             f"{name!r} cannot be the name of a module: it takes small letters a to z, digits and _, and begins with a letter."
             + (f" Try: {better}" if usable else "")
         )
+    why = _taken(name)
+    if why is not None:
+        raise NewError(f"{why}. Choose another name.")
+
+
+def _taken(name: str) -> str | None:
+    """Whose a name is already, or None if it is free."""
+    if name in OURS:
+        return f"{name} is the name of one of Switchboard's own packages, which would hide yours"
+    if keyword.iskeyword(name):
+        return f"{name} is a word of Python's own"
     if name == "conftest" or name.startswith("test_"):
-        raise NewError(f"pytest would take {name}.py for a file of its own. Choose another name.")
+        return f"pytest would take {name}.py for a file of its own"
     if name in sys.stdlib_module_names or _is_installed(name):
-        raise NewError(f"Python has a module {name} already, which would hide yours. Choose another name.")
+        return f"Python has a module {name} already, which would hide yours"
+    return None
 
 
 def make(folder: Path) -> None:

@@ -88,6 +88,16 @@ def test_a_name_that_cannot_work_is_refused_with_the_reason(place, name, why):
     with pytest.raises(NewError) as refused:
         new.new(name)
     assert why in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["JSON", "Test_Bot", "Conftest", "AioHTTP", "Class", "Workflows", "2nd line", "My-Bot"])
+def test_a_name_that_is_suggested_is_one_that_works(place, name):
+    with pytest.raises(NewError) as refused:
+        new.new(name)
+    _, tries, better = str(refused.value).partition(" Try: ")
+    assert bool(tries) == (name in ("2nd line", "My-Bot"))
+    if tries:
+        new.check_name(better)
     assert list(place.iterdir()) == []
 
 
