@@ -11,47 +11,54 @@ from functools import cache
 CODE = re.compile(r"[A-Za-z]{3}")
 
 ALSO = {
-    "adana": "COV", "alborg": "AAL", "anaheim": "SNA", "antwerpen": "ANR", "arhus": "AAR", "aruba": "AUA", "athina": "ATH", "bali": "DPS",
-    "bamako": "BKO", "barbados": "BGI", "bariloche": "BRC", "basel": "BSL", "basle": "BSL", "basra": "BSR", "belgrade": "BEG",
-    "bengaluru": "BLR", "beograd": "BEG", "bermuda": "BDA", "bombay": "BOM", "boracay": "MPH", "brussel": "BRU", "bruxelles": "BRU",
-    "bucuresti": "OTP", "cabo san lucas": "SJD", "calcutta": "CCU", "cebu": "CEB", "cincinnati": "CVG", "cologne": "CGN", "corfu": "CFU",
-    "crete": "HER", "delhi": "DEL", "den haag": "RTM", "fiji": "NAN", "florence": "FLR", "geneve": "GVA", "genf": "GVA", "genoa": "GOA",
-    "george town": "GCM", "goa": "GOI", "goteborg": "GOT", "greenville": "GSP", "haneda": "HND", "hanover": "HAJ", "hartford": "BDL",
-    "hawaii": "HNL", "helsingfors": "HEL", "hue": "HUI", "iguazu falls": "IGU", "jerusalem": "TLV", "kauai": "LIH", "kiev": "IEV",
-    "knock": "NOC", "kobenhavn": "CPH", "kochi": "COK", "koh samui": "USM", "koln": "CGN", "kos": "KGS", "kyiv": "IEV", "kyoto": "OSA",
-    "la": "LAX", "la guardia": "LGA", "las palmas": "LPA", "leh": "IXL", "leon": "BJX", "limerick": "SNN", "lisboa": "LIS",
-    "londonderry": "LDY", "mailand": "MIL", "majorca": "PMI", "mallorca": "PMI", "malta": "MLA", "marrakesh": "RAK", "marseilles": "MRS",
-    "maui": "OGG", "mauritius": "MRU", "mecca": "JED", "medellin": "MDE", "milano": "MIL", "monaco": "NCE", "montreal": "YMQ",
-    "moskva": "MOW", "muenchen": "MUC", "munchen": "MUC", "naples": "NAP", "natal": "NAT", "new york city": "NYC", "nicosia": "LCA",
-    "nis": "INI", "nurnberg": "NUE", "nyc": "NYC", "odessa": "ODS", "okinawa": "OKA", "oporto": "OPO", "oxford": "OXF", "palma": "PMI",
+    "adana": "COV", "alborg": "AAL", "anaheim": "SNA", "antakya": "HTY", "antigua": "ANU", "antwerpen": "ANR", "arhus": "AAR",
+    "aruba": "AUA", "athina": "ATH", "azores": "PDL", "bali": "DPS", "bamako": "BKO", "barbados": "BGI", "bariloche": "BRC",
+    "basel": "BSL", "basle": "BSL", "basra": "BSR", "belgrade": "BEG", "bengaluru": "BLR", "beograd": "BEG", "bermuda": "BDA",
+    "bloemfontein": "BFN", "bombay": "BOM", "bonaire": "BON", "boracay": "MPH", "brussel": "BRU", "bruxelles": "BRU", "bucuresti": "OTP",
+    "cabo san lucas": "SJD", "calcutta": "CCU", "cayman islands": "GCM", "cebu": "CEB", "charleroi": "CRL", "charlottetown": "YYG",
+    "cincinnati": "CVG", "cologne": "CGN", "comoros": "HAH", "corfu": "CFU", "crete": "HER", "curacao": "CUR", "dammam": "DMM",
+    "delhi": "DEL", "den haag": "RTM", "enugu": "ENU", "faroe islands": "FAE", "fiji": "NAN", "florence": "FLR", "fort worth": "DFW",
+    "geneve": "GVA", "genf": "GVA", "genoa": "GOA", "george town": "GCM", "goa": "GOI", "goteborg": "GOT", "greenville": "GSP",
+    "grenada": "GND", "guadeloupe": "PTP", "haneda": "HND", "hanover": "HAJ", "hartford": "BDL", "hawaii": "HNL", "helsingfors": "HEL",
+    "hue": "HUI", "iguazu falls": "IGU", "jerusalem": "TLV", "johor bahru": "JHB", "karlsruhe": "FKB", "kauai": "LIH", "kiev": "IEV",
+    "knock": "NOC", "kobenhavn": "CPH", "kochi": "COK", "koh samui": "USM", "koln": "CGN", "kona": "KOA", "kos": "KGS", "kyiv": "IEV",
+    "kyoto": "OSA", "la": "LAX", "la guardia": "LGA", "lamezia": "SUF", "las palmas": "LPA", "leh": "IXL", "leon": "BJX",
+    "limerick": "SNN", "lisboa": "LIS", "lombok": "LOP", "londonderry": "LDY", "luang prabang": "LPQ", "lucca": "PSA", "mailand": "MIL",
+    "majorca": "PMI", "makassar": "UPG", "maldives": "MLE", "mallorca": "PMI", "malta": "MLA", "marrakesh": "RAK", "marseilles": "MRS",
+    "martinique": "FDF", "maui": "OGG", "mauritius": "MRU", "mcallen": "MFE", "mecca": "JED", "medellin": "MDE", "milano": "MIL",
+    "monaco": "NCE", "montreal": "YMQ", "moskva": "MOW", "muenchen": "MUC", "munchen": "MUC", "murcia": "RMU", "nagpur": "NAG",
+    "naples": "NAP", "natal": "NAT", "new york city": "NYC", "nicosia": "LCA", "nis": "INI", "nurnberg": "NUE", "nyc": "NYC",
+    "odessa": "ODS", "okinawa": "OKA", "oporto": "OPO", "oviedo": "OVD", "oxford": "OXF", "palawan": "PPS", "palma": "PMI",
     "palma de mallorca": "PMI", "panama city": "PTY", "paramaribo": "PBM", "pau": "PUF", "peking": "BJS", "phnom penh": "KTI",
-    "praha": "PRG", "pretoria": "JNB", "quebec": "YQB", "quebec city": "YQB", "rangoon": "RGN", "rhodes": "RHO", "roma": "ROM",
-    "saigon": "SGN", "sal": "SID", "san salvador": "SAL", "sardinia": "CAG", "seville": "SVQ", "sf": "SFO", "sicily": "CTA",
-    "st johns": "YYT", "st petersburg": "LED", "suva": "SUV", "szczecin": "SZZ", "tahiti": "PPT", "the hague": "RTM", "turin": "TRN",
-    "ulan bator": "UBN", "ushuaia": "USH", "valletta": "MLA", "venice": "VCE", "warszawa": "WAW", "washington dc": "WAS", "wien": "VIE",
-    "xian": "XIY",
+    "praha": "PRG", "pretoria": "JNB", "quebec": "YQB", "quebec city": "YQB", "rangoon": "RGN", "reunion": "RUN", "rhodes": "RHO",
+    "roma": "ROM", "saigon": "SGN", "sal": "SID", "san salvador": "SAL", "sardinia": "CAG", "sault ste marie": "SSM", "seville": "SVQ",
+    "sf": "SFO", "sicily": "CTA", "st johns": "YYT", "st paul": "MSP", "st petersburg": "LED", "sucre": "SRE", "suva": "SUV",
+    "svalbard": "LYR", "szczecin": "SZZ", "tahiti": "PPT", "taichung": "RMQ", "the hague": "RTM", "trinidad": "POS", "turin": "TRN",
+    "turks and caicos": "PLS", "ulan bator": "UBN", "ushuaia": "USH", "vail": "EGE", "valletta": "MLA", "venice": "VCE", "warszawa": "WAW",
+    "washington dc": "WAS", "wien": "VIE", "xian": "XIY",
 }  # fmt: skip
 """Names that the list does not have, or has for another place than the one that is meant; and Montreal, whose code as a city it lacks."""
 
 LARGE = frozenset((
-    "ABZ", "ACC", "ADB", "ADD", "ADL", "AGP", "AGS", "AKL", "ALC", "AMS", "ANC", "ARN", "ATH", "ATL", "AUH", "AUS", "AYT", "BCN", "BEG",
-    "BER", "BEY", "BGO", "BGY", "BHX", "BIO", "BKK", "BLQ", "BLR", "BMI", "BNA", "BNE", "BOD", "BOG", "BOM", "BOS", "BRS", "BRU", "BTS",
-    "BTV", "BUD", "CAE", "CAI", "CAK", "CAN", "CCP", "CCU", "CDG", "CGK", "CGN", "CHC", "CHS", "CLE", "CLT", "CMB", "CMH", "CMN", "COR",
-    "COS", "CPH", "CPT", "CTA", "CUN", "CWB", "DAC", "DEL", "DEN", "DFW", "DOH", "DPS", "DTW", "DUB", "DUS", "DXB", "EDI", "EIN", "EZE",
-    "FAO", "FCO", "FLR", "FRA", "GDN", "GIG", "GLA", "GOT", "GRU", "GVA", "HAJ", "HAM", "HAN", "HBE", "HEL", "HKG", "HKT", "HND", "HNL",
-    "HOU", "HUI", "HYD", "IAD", "IAH", "IBZ", "ICN", "ICT", "IND", "INI", "IST", "IXL", "JAN", "JAX", "JFK", "JNB", "KEF", "KIX", "KRK",
-    "KTM", "KUL", "LAS", "LAX", "LBA", "LCA", "LED", "LEJ", "LEX", "LFT", "LHR", "LIM", "LIN", "LIS", "LJU", "LOS", "LPB", "LPL", "LUX",
-    "LYS", "MAA", "MAD", "MAN", "MCI", "MCO", "MCT", "MDE", "MEL", "MEX", "MGM", "MIA", "MID", "MLA", "MNL", "MOB", "MRS", "MSN", "MSP",
-    "MSY", "MUC", "MVD", "MXP", "NAP", "NBO", "NCE", "NCL", "NTE", "NUE", "OAK", "OMA", "OPO", "ORD", "ORN", "ORY", "OSL", "OTP", "OUL",
-    "PDX", "PEK", "PER", "PHL", "PHX", "PIT", "PMI", "PMO", "POA", "PRG", "PSA", "PTY", "PUQ", "PUS", "PVG", "RAK", "RDU", "RIC", "RIX",
-    "ROC", "RTM", "SAN", "SAT", "SBA", "SCL", "SDF", "SDQ", "SEA", "SFO", "SGN", "SIN", "SJC", "SJU", "SKG", "SLC", "SMF", "SOF", "STL",
-    "STR", "SVG", "SVQ", "SXB", "SYD", "SZG", "TAS", "TBS", "TFS", "TIA", "TLL", "TLS", "TLV", "TPA", "TPE", "TRD", "TRN", "TUN", "UIO",
-    "VCE", "VIE", "VLC", "VNO", "VRN", "WAW", "WLG", "WRO", "XNA", "YEG", "YHZ", "YOW", "YUL", "YVR", "YWG", "YYC", "YYZ", "ZAG", "ZRH",
+    "ABZ", "ACC", "ACT", "ADB", "ADD", "ADL", "ADQ", "AGP", "AGS", "AKL", "ALC", "AMS", "ANC", "ARN", "ATH", "ATL", "AUH", "AUS", "AYT",
+    "BCN", "BEG", "BER", "BEY", "BGO", "BGY", "BHX", "BIO", "BKK", "BLQ", "BLR", "BMI", "BNA", "BNE", "BOD", "BOG", "BOM", "BOS", "BRS",
+    "BRU", "BTS", "BTV", "BUD", "CAE", "CAI", "CAK", "CAN", "CCP", "CCU", "CDG", "CGK", "CGN", "CHC", "CHS", "CLE", "CLT", "CMB", "CMH",
+    "CMN", "COR", "COS", "CPH", "CPT", "CTA", "CUN", "CWB", "DAC", "DEL", "DEN", "DFW", "DOH", "DPS", "DTW", "DUB", "DUJ", "DUS", "DXB",
+    "EDI", "EIN", "EZE", "FAO", "FCO", "FLR", "FOE", "FRA", "GDN", "GIG", "GLA", "GNV", "GOT", "GRK", "GRU", "GVA", "HAJ", "HAM", "HAN",
+    "HBE", "HEL", "HKG", "HKT", "HLN", "HND", "HNL", "HOU", "HUI", "HYD", "IAD", "IAH", "IBZ", "ICN", "ICT", "IND", "INI", "IST", "IXL",
+    "JAN", "JAX", "JFK", "JNB", "KEF", "KIX", "KRK", "KTM", "KUL", "LAS", "LAX", "LBA", "LCA", "LED", "LEJ", "LEX", "LFT", "LHR", "LIM",
+    "LIN", "LIS", "LJU", "LOS", "LPB", "LPL", "LSI", "LUX", "LWS", "LYS", "MAA", "MAD", "MAN", "MCI", "MCO", "MCT", "MDE", "MEL", "MEX",
+    "MGM", "MIA", "MID", "MLA", "MNL", "MOB", "MRS", "MSN", "MSP", "MSY", "MUC", "MVD", "MXP", "NAP", "NBO", "NCE", "NCL", "NTE", "NUE",
+    "OAK", "OMA", "OPO", "ORD", "ORN", "ORY", "OSL", "OTP", "OUL", "PDX", "PEK", "PER", "PHL", "PHX", "PIB", "PIT", "PMI", "PMO", "POA",
+    "PRG", "PSA", "PTY", "PUQ", "PUS", "PVG", "RAK", "RDU", "RIC", "RIX", "ROC", "RTM", "SAN", "SAT", "SBA", "SCL", "SDF", "SDQ", "SEA",
+    "SFO", "SGN", "SIN", "SJC", "SJU", "SKG", "SLC", "SMF", "SOF", "STL", "STR", "SVG", "SVQ", "SXB", "SYD", "SZG", "TAS", "TBS", "TFS",
+    "TIA", "TLL", "TLS", "TLV", "TPA", "TPE", "TRD", "TRN", "TUN", "UIO", "VCE", "VIE", "VLC", "VNO", "VRN", "WAW", "WLG", "WRO", "XNA",
+    "YEG", "YHZ", "YKF", "YOW", "YUL", "YVR", "YWG", "YYC", "YYZ", "ZAG", "ZRH",
 ))  # fmt: skip
 """The airports that are meant where several places have one name: Venice in Italy, not in Florida; and none that is closed."""
 
 WORDS = frozenset(
-    {"center", "city", "cork", "field", "knock", "la", "male", "mobile", "nice", "orange", "reading", "split", "van", "world"}
+    {"center", "city", "cork", "field", "knock", "la", "male", "mobile", "nice", "orange", "reading", "reunion", "split", "van", "world"}
 )
 """Names that are words, too."""
 
@@ -92,9 +99,10 @@ def well_known() -> frozenset[str]:
 
 
 def plain(name: str) -> str:
-    """A name without accents, capitals and punctuation, by which names are compared."""
+    """A name without accents, capitals and punctuation, and with "St" and "Fort", by which names are compared."""
     bare = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", bare.lower().replace("'", "").translate(_LETTERS)).split())
+    words = re.sub(r"[^a-z0-9]+", " ", bare.lower().replace("'", "").translate(_LETTERS)).split()
+    return " ".join({"saint": "st", "ft": "fort"}.get(word, word) for word in words)
 
 
 @cache
