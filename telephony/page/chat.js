@@ -36,6 +36,7 @@ kept.addEventListener("change", ({ detail: name }) => {
 conversation.addEventListener("now", plan);
 addEventListener("online", plan);
 addEventListener("offline", plan);
+addEventListener("beforeunload", (event) => kept.isAtRisk && event.preventDefault());
 addEventListener("pagehide", () => conversation.stop());
 addEventListener("pageshow", (event) => event.persisted && conversation.start(true));
 document.addEventListener("visibilitychange", () => {
@@ -93,8 +94,9 @@ function show() {
 function showTrouble(what, troubled) {
   const reason = Object.values(what ?? {}).find(Boolean);
   let text = "";
+  const hope = kept.isAtRisk ? "What you write is only in this tab: do not close it. It is" : "What you write is kept here, and";
   if (troubled && reason) text = `${reason} This page tries again by itself.`;
-  else if (troubled) text = `${navigator.onLine ? "The server does not answer" : "You are offline"}. What you write is kept here, and sent when the connection is back.`;
+  else if (troubled) text = `${navigator.onLine ? "The server does not answer" : "You are offline"}. ${hope} sent when the connection is back.`;
   if (trouble.textContent !== text) trouble.textContent = text;
 }
 

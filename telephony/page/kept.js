@@ -10,11 +10,16 @@ const PREFIX = `switchboard ${new URL("..", import.meta.url).pathname} `;
 export const isUnsent = (sent) => sent.turn === null && sent.fate === null;
 export const isOpen = (sent) => sent.fate === null;
 
+/** Whether the server has heard it: what it has not may be wanted again. */
+const isHeard = (sent) => !isOpen(sent) && !["refused", "ended"].includes(sent.fate);
+
 /** Facts, by name. Dispatches "change" with the name of what has changed, or null when it may be anything. */
 export class Kept extends EventTarget {
   #facts = new Map();
   #unstored = new Set(); // the names of those that only this tab has
   #storage = usable();
+  #lasts = new Map(); // the last place of each conversation
+  #lists = new Map(); // what was made of the facts, until they change
 
   constructor() {
     super();
@@ -28,7 +33,10 @@ export class Kept extends EventTarget {
   /** Read all anew: this tab may have slept while others wrote. */
   reload() {
     if (this.#storage === null) return;
-    this.#facts = new Map([...this.#facts].filter(([name]) => this.#unstored.has(name)));
+    const mine = [...this.#facts].filter(([name]) => this.#unstored.has(name));
+    this.#facts.clear();
+    this.#lasts.clear();
+    for (const [name, fact] of mine) this.#put(name, fact);
     for (let index = 0; index < this.#storage.length; index += 1) {
       const key = this.#storage.key(index);
       if (key.startsWith(PREFIX)) this.#read(key.slice(PREFIX.length), this.#storage.getItem(key));
@@ -69,7 +77,7 @@ export class Kept extends EventTarget {
 
   /** The last place that is known, to read on behind it. */
   get last() {
-    return this.#all("said").map(([name]) => lastOf(name)).sort(byPlace).at(-1) ?? null;
+    return this.session === null ? null : (this.#lasts.get(brief(this.session.key)) ?? null);
   }
 
   // -- what was written -----------------------------------------------------------------------------------------------------------------
@@ -86,7 +94,17 @@ export class Kept extends EventTarget {
 
   /** Messages, oldest first, as [name, message]. */
   get sent() {
-    return this.#all("sent").sort(([one], [other]) => (one < other ? -1 : 1));
+    return this.#list("sent", () => this.#all("sent").sort(([one], [other]) => (one < other ? -1 : 1)));
+  }
+
+  /** Whether this tab alone has a fact: a refresh would lose it. */
+  isHereOnly(name) {
+    return this.#unstored.has(name);
+  }
+
+  /** Whether a refresh would lose words that are still to be sent. */
+  get isAtRisk() {
+    return this.sent.some(([name, sent]) => isUnsent(sent) && this.isHereOnly(name));
   }
 
   /** Note what has become of a message; secret digits are not kept longer than they are needed. */
@@ -106,10 +124,12 @@ export class Kept extends EventTarget {
   /** Everything that is to be seen, in its order, as [name, fact]. */
   get transcript() {
     const rank = ([name, fact]) => (name.startsWith("said ") ? lastOf(name).split(".").map(Number) : [fact.turn ?? fact.after + 0.5, -1]);
-    return [...this.#all("said"), ...this.sent]
-      .map((entry) => [rank(entry), entry])
-      .sort(([one], [other]) => one[0] - other[0] || one[1] - other[1])
-      .map(([, entry]) => entry);
+    return this.#list("transcript", () =>
+      [...this.#all("said"), ...this.sent]
+        .map((entry) => [rank(entry), entry])
+        .sort(([one], [other]) => one[0] - other[0] || one[1] - other[1])
+        .map(([, entry]) => entry),
+    );
   }
 
   // -- storage --------------------------------------------------------------------------------------------------------------------------
@@ -121,25 +141,38 @@ export class Kept extends EventTarget {
     return [...this.#facts].filter(([name]) => name.startsWith(beginning));
   }
 
+  #list(name, make) {
+    if (!this.#lists.has(name)) this.#lists.set(name, make());
+    return this.#lists.get(name);
+  }
+
+  #put(name, fact) {
+    this.#facts.set(name, fact);
+    const [kind, conversation, place] = name.split(" ");
+    if (kind === "said" && byPlace(this.#lasts.get(conversation) ?? "-1.0", place) < 0) this.#lasts.set(conversation, place);
+  }
+
   #set(name, fact) {
     const text = JSON.stringify(fact);
     if (JSON.stringify(this.#facts.get(name)) === text) return;
-    this.#facts.set(name, fact);
+    this.#put(name, fact);
     this.#store(name, text);
     this.#tell(name);
   }
 
-  /** When the storage is full, the oldest of what was said leaves it, never what is still to be sent. This tab goes on showing it. */
+  /** When the storage is full, the oldest of what was said and heard leaves it, never what is still to be sent. This tab goes on showing it. */
   #store(name, text) {
-    const oldest = this.#storage === null ? [] : this.#all("said").map(([each]) => each).sort((one, other) => byPlace(lastOf(one), lastOf(other)));
+    this.#unstored.add(name);
+    if (this.#storage === null) return;
+    let oldest = null;
     for (;;) {
       try {
-        this.#storage?.setItem(PREFIX + name, text);
+        this.#storage.setItem(PREFIX + name, text);
         this.#unstored.delete(name);
         return;
       } catch {
-        this.#unstored.add(name);
-        const leaving = oldest.splice(0, 20).filter((each) => each !== name);
+        oldest ??= this.#dispensable();
+        const leaving = oldest.splice(0, 20);
         if (leaving.length === 0) return;
         for (const each of leaving) {
           this.#unstored.add(each);
@@ -147,6 +180,13 @@ export class Kept extends EventTarget {
         }
       }
     }
+  }
+
+  /** The names of what can leave the storage, oldest first. */
+  #dispensable() {
+    return this.transcript
+      .filter(([name, fact]) => !this.#unstored.has(name) && (name.startsWith("said ") || isHeard(fact)))
+      .map(([name]) => name);
   }
 
   #forget(name) {
@@ -163,13 +203,15 @@ export class Kept extends EventTarget {
 
   #read(name, text) {
     try {
-      this.#facts.set(name, JSON.parse(text));
+      this.#put(name, JSON.parse(text));
     } catch {
       this.#storage.removeItem(PREFIX + name); // it is none of ours
     }
   }
 
   #tell(name) {
+    if (name?.startsWith("said ")) this.#lists.delete("transcript");
+    else this.#lists.clear();
     this.dispatchEvent(new CustomEvent("change", { detail: name }));
   }
 }
@@ -191,12 +233,10 @@ function randomKey() {
   return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(24)))).replaceAll("+", "-").replaceAll("/", "_");
 }
 
-/** The storage of this site, or null where the browser gives none: then a tab is all that the conversation lasts. */
+/** The storage of this site, also when it is full; null where the browser gives none: then a tab is all that the conversation lasts. */
 function usable() {
   try {
-    localStorage.setItem(`${PREFIX}trial`, "1");
-    localStorage.removeItem(`${PREFIX}trial`);
-    return localStorage;
+    return window.localStorage ?? null;
   } catch {
     return null;
   }

@@ -10,7 +10,8 @@ const NEAR = 160;
 export class Log {
   #kept;
   #edit;
-  #shown = new Map(); // by the name of the fact: its element, and what it shows
+  #shown = new Map(); // elements, by the names of their facts
+  #placed = null; // what was shown last
   #coming = new Map(); // by step
   #log = document.getElementById("log");
   #streamed = document.getElementById("coming");
@@ -28,7 +29,9 @@ export class Log {
   show({ coming, caughtUp }, waits) {
     const followed = isNearEnd();
     const entries = this.#kept.transcript;
-    let grown = this.#place(entries, waits);
+    const looks = [entries, waits];
+    let grown = this.#placed?.every((each, index) => each === looks[index]) ? false : this.#place(entries, waits);
+    this.#placed = looks;
     grown = this.#stream(coming) || grown;
     const sent = entries.filter(([name]) => name.startsWith("sent "));
     const open = sent.some(([, fact]) => isOpen(fact));
@@ -45,23 +48,18 @@ export class Log {
     const left = new Set(this.#shown.keys());
     for (const [name, fact] of entries) {
       left.delete(name);
-      const looks = JSON.stringify([fact, waits && name.startsWith("sent ") && isUnsent(fact)]);
-      let shown = this.#shown.get(name);
-      if (shown?.looks !== looks) {
-        const element = name.startsWith("said ") ? said(fact) : this.#written(name, fact, waits);
-        if (shown === undefined) grown = true;
-        else {
-          if (next === shown.element) next = element;
-          shown.element.replaceWith(element);
-        }
-        shown = { element, looks };
-        this.#shown.set(name, shown);
+      let element = this.#shown.get(name);
+      if (element === undefined) {
+        element = name.startsWith("said ") ? said(fact) : words("mine", "You said: ");
+        this.#shown.set(name, element);
+        grown = true;
       }
-      if (shown.element === next) next = next.nextElementSibling;
-      else this.#log.insertBefore(shown.element, next);
+      if (name.startsWith("sent ")) this.#mark(element, name, fact, waits);
+      if (element === next) next = next.nextElementSibling;
+      else this.#log.insertBefore(element, next);
     }
     for (const name of left) {
-      this.#shown.get(name).element.remove();
+      this.#shown.get(name).remove();
       this.#shown.delete(name);
     }
     return grown;
@@ -92,20 +90,20 @@ export class Log {
     return grown;
   }
 
-  #written(name, sent, waits) {
-    const element = words("mine", "You said: ");
-    element.querySelector(".text").append(plain(sent.text));
-    const fate = document.createElement("p");
-    fate.className = "fate";
-    fate.textContent = fateOf(sent, waits);
+  /** Show what has become of a message, in its place: an element that is put there anew is read out anew. */
+  #mark(element, name, sent, waits) {
+    const text = element.querySelector(".text");
+    const written = plain(sent.text);
+    if (text.textContent !== written) text.textContent = written;
+    const isLost = sent.fate === "refused" || sent.fate === "ended";
     element.classList.toggle("waiting", isUnsent(sent));
     element.classList.toggle("held", isUnsent(sent) && waits);
-    if (sent.fate === "refused" || sent.fate === "ended") {
-      element.classList.add("refused");
-      if (!sent.secret) fate.append(this.#again(name, sent));
-    }
-    if (fate.hasChildNodes()) element.append(fate);
-    return element;
+    element.classList.toggle("refused", isLost);
+    const fate = element.querySelector(".fate");
+    const news = fateOf(sent, waits, this.#kept.isHereOnly(name));
+    if ((fate?.firstChild.data ?? "") === news) return;
+    fate?.remove();
+    if (news) element.append(fated(news, isLost && !sent.secret ? [this.#again(name, sent)] : []));
   }
 
   #again(name, sent) {
@@ -153,8 +151,16 @@ function words(kind, speaker = "") {
   return element;
 }
 
-/** What has become of a message, in words, where that is not plain to see. */
-function fateOf(sent, waits) {
+function fated(news, more) {
+  const fate = document.createElement("p");
+  fate.className = "fate";
+  fate.append(news, ...more);
+  return fate;
+}
+
+/** What has become of a message, in words, where that is not plain to see; `hereOnly`: a refresh would lose it. */
+function fateOf(sent, waits, hereOnly) {
+  if (isUnsent(sent) && waits && hereOnly) return "Only in this tab, and sent as soon as that is possible: do not close it";
   if (isUnsent(sent)) return waits ? "Kept here, and sent as soon as that is possible" : "Sending …";
   switch (sent.fate) {
     case "kept":

@@ -335,7 +335,7 @@ STORAGES = {
     "closed": "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('closed', 'SecurityError'); } });",
     "full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
     "soon full": "const set = Storage.prototype.setItem; Storage.prototype.setItem = "
-    "function (...item) { if (this.length > 12) throw new DOMException('full', 'QuotaExceededError'); set.apply(this, item); };",
+    "function (...item) { if (this.length > 5) throw new DOMException('full', 'QuotaExceededError'); set.apply(this, item); };",
 }
 
 
@@ -350,6 +350,22 @@ async def test_a_storage_that_is_closed_or_full_keeps_nobody_from_talking(valkey
             said += [f"{number}", f"You said {number}."]
         await ada.sees(*said)
         assert turns(valkey) == 7
+        await context.route("**/messages", lambda route: route.abort())
+        await ada.say("precious words")
+        await expect(ada.find("#trouble")).to_contain_text("The server does not answer")
+        asked = await ada.page.evaluate("!dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+        if how == "soon full":
+            assert not asked
+            await ada.page.reload()
+        else:
+            assert asked
+            await expect(ada.find("#trouble")).to_contain_text("only in this tab: do not close it")
+            await expect(ada.find(".waiting .fate")).to_contain_text("Only in this tab")
+        await context.unroute("**/messages")
+        await expect(ada.find("#log")).to_contain_text("You said precious words.")
+        await expect(ada.find(".waiting")).to_have_count(0)
+        assert turns(valkey) == 8
+        assert await ada.page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
 
 
 # -- the server ----------------------------------------------------------------------------------------------------------------------------
