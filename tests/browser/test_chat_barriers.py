@@ -74,12 +74,19 @@ async def test_readers_hear_whole_answers_and_not_what_was_there_before(valkey_u
     async with web_house(valkey_url, "support.chats:murmurer") as (house, _), visitors.visit(house.url) as ada:
         log, coming = ada.find("#log"), ada.find("#coming")
         await expect(log).to_have_attribute("aria-live", "polite")
+        await ada.page.evaluate(
+            "() => { window.heard = []; new MutationObserver((all) => all.forEach(({ addedNodes }) => window.heard.push("
+            "...[...addedNodes].map((node) => node.textContent)))).observe(document.getElementById('log'), { childList: true }); }"
+        )
         await ada.say("hi")
-        mouth.words.put_nowait("word by word")
+        mouth.words.put_nowait("word [by](https://example.com) word")
         await expect(coming).to_have_text("word by word")
         await expect(coming).to_have_attribute("aria-hidden", "true")
+        assert await ada.barriers() == [], "nobody gets to a link that is not read out"
         mouth.words.put_nowait(None)
         await expect(log.locator(".said")).to_have_text("Switchboard said: word by word")
+        await expect(log.locator(".waiting")).to_have_count(0)
+        assert await ada.page.evaluate("heard") == ["You said: hiSending …", "Switchboard said: word by word\n"]
         await ada.page.add_init_script(
             "addEventListener('DOMContentLoaded', () => { const log = document.getElementById('log'); "
             "new MutationObserver(() => { window.live ??= log.getAttribute('aria-live'); }).observe(log, { childList: true }); });"
