@@ -41,7 +41,7 @@ _DULL: Final = ("City", "State", "Zip", "Country", "ApiVersion", "AccountSid", "
 _SPOKEN: Final = ("Digits", "SpeechResult")
 """The fields with what the person presses or says."""
 
-Party = Annotated[str, msgspec.Meta(pattern=r"^[\w+:.@-]{1,64}$")]
+Party = Annotated[str, msgspec.Meta(pattern=r"^[\w+:.@-]{1,64}\Z")]
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="call"):
@@ -56,14 +56,14 @@ class GoOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="d
 
     to: Party
     caller: Party
-    sid: Annotated[str, msgspec.Meta(pattern="^CA[0-9a-f]{32}$")]
+    sid: Annotated[str, msgspec.Meta(pattern=r"^CA[0-9a-f]{32}\Z")]
     turn: Annotated[int, msgspec.Meta(ge=0, lt=10**15)] | None
 
 
 class Press(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="press"):
     """Press keys."""
 
-    keys: Annotated[str, msgspec.Meta(pattern="^[0-9*#]{1,64}$")]
+    keys: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#]{1,64}\Z")]
 
 
 class Speak(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="say"):

@@ -40,13 +40,17 @@ export class Line {
     if (this.#socket.readyState !== WebSocket.OPEN) this.#leave();
   }
 
+  get #hangsUp() {
+    return this.#deed?.message.do === "hang up";
+  }
+
   #open() {
     this.#again = null;
     const socket = (this.#socket = new WebSocket(ADDRESS));
     socket.addEventListener("open", () => {
       const parties = { to: this.#to, caller: this.#caller };
       this.#send(this.#sid === null ? { do: "call", ...parties } : { do: "go on", ...parties, sid: this.#sid, turn: this.#turn });
-      if (this.#deed?.message.do === "hang up") this.#send(this.#deed.message);
+      if (this.#hangsUp) this.#send(this.#deed.message);
     });
     socket.addEventListener("message", ({ data }) => this.#hear(JSON.parse(data)));
     socket.addEventListener("close", ({ code, reason }) => this.#closed(code, reason));
@@ -59,20 +63,21 @@ export class Line {
       this.#tell({ event: "back" });
     }
     if (event.event === "asked" || event.event === "recording") {
+      this.#turn = event.turn ?? this.#turn;
+      if (this.#hangsUp) return; // nobody answers any more
       const deed = this.#deed;
       this.#deed = null;
-      this.#turn = event.turn ?? this.#turn;
       this.#tell(event);
       if (deed !== null && deed.turn === event.turn) this.do(deed.message); // asked anew: it was not heard when the line broke
       return;
     }
-    if (event.event === "deaf") this.#deed = null;
+    if (event.event === "deaf" && !this.#hangsUp) this.#deed = null;
     if (event.event === "hungup") this.#end();
     this.#tell(event);
   }
 
   async #closed(code, reason) {
-    if (!this.#over && this.#deed?.message.do === "hang up") this.#leave();
+    if (!this.#over && this.#hangsUp) this.#leave();
     if (this.#over) return;
     if (code === 1008) {
       this.#refuse(`The server does not take this: ${reason}.`);

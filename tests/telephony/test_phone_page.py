@@ -235,7 +235,8 @@ async def test_a_server_that_stops_sends_its_pages_to_the_next_one(valkey_url, v
 
 NONSENSE = (
     "no JSON", "{}", '"\\ud800"', b"\x00", "[" * 9_000, '{"do": "fly"}', '{"do": "press", "keys": "1"}', '{"do": "call", "to": "1"}',
-    '{"do": "call", "to": "a b", "caller": "x"}', '{"do": "go on", "to": "1", "caller": "2", "sid": "CA1", "turn": 0}',
+    '{"do": "call", "to": "a b", "caller": "x"}', '{"do": "call", "to": "1\\n", "caller": "x"}',
+    '{"do": "go on", "to": "1", "caller": "2", "sid": "CA1", "turn": 0}',
 )  # fmt: skip
 REFUSALS = {aiohttp.WSCloseCode.POLICY_VIOLATION, aiohttp.WSCloseCode.UNSUPPORTED_DATA, aiohttp.WSCloseCode.MESSAGE_TOO_BIG}
 
@@ -254,7 +255,9 @@ async def test_what_a_page_would_not_say_begins_no_call(valkey_url, valkey):
 async def test_what_is_not_understood_in_a_call_is_not_heard_and_the_call_goes_on(valkey_url, valkey):
     async with phone_house(valkey_url, ECHO) as house, page_phone(house.url) as phone:
         await phone.do("call", "asked", **CALL)
-        for deed in ({"do": "press", "keys": "1" * 65}, {"do": "say", "text": "\ud800"}, {"do": "say", "text": ""}, {"do": "fly"}):
+        for deed in (
+            {"do": "press", "keys": "1" * 65}, {"do": "press", "keys": "1\n"}, {"do": "say", "text": "\ud800"}, {"do": "say", "text": ""}, {"do": "fly"},
+        ):  # fmt: skip
             await phone.socket.send_json(deed)
             assert (await phone.until("deaf", "asked"))[-1] == {"event": "deaf"}, deed
         assert said(await phone.do("say", "asked", text="hello"))[0] == "You said hello."
