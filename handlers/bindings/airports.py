@@ -57,9 +57,10 @@ LARGE = frozenset((
 ))  # fmt: skip
 """The airports that are meant where several places have one name: Venice in Italy, not in Florida; and none that is closed."""
 
-WORDS = frozenset(
-    {"center", "city", "cork", "field", "knock", "la", "male", "mobile", "nice", "orange", "reading", "reunion", "split", "van", "world"}
-)
+WORDS = frozenset((
+    "center", "city", "cork", "eagle", "field", "flamingo", "fort", "hue", "knock", "la", "male", "metro", "mobile", "nice", "normal",
+    "orange", "pointe", "reading", "reunion", "split", "van", "world",
+))  # fmt: skip
 """Names that are words, too."""
 
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "\u0131": "i", "ß": "ss", "æ": "ae", "œ": "oe"})
@@ -139,13 +140,13 @@ def _names() -> dict[str, str]:
         some = [(code, each) for *_, code, each in ranked if (code in LARGE) is large]
         for code, each in some:
             city = each["city"].replace(" - ", "-")
-            parts = re.split(r"[-/,(]| am | an der ", city)
-            for name in (city, parts[0], re.sub(r" (?:City|Island)$", "", city), *city.split("/")):
+            for name in (city, re.split(r"[-/,(]| am | an der ", city)[0], *city.split("/")):
                 if name := plain(name):
                     known.setdefault(name, code)
         for code, each in some:
             own = plain(_GENERIC.sub(" ", each["name"].lower()))
-            for name in (own, own.removeprefix(plain(each["city"])).strip()):
+            bare = plain(re.sub(r" (?:City|Island)$", "", each["city"]))
+            for name in (own, own.removeprefix(plain(each["city"])).strip(), bare):
                 if len(name) > 3:  # noqa: PLR2004 - "de", "san", "bay"
                     known.setdefault(name, code)
     return known
