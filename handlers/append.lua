@@ -65,7 +65,7 @@ if holder == boot or tonumber(redis.call('ZSCORE', pending, session) or 0) < now
         end
     else
         if holder ~= boot then
-            attempts = attempts + 1
+            attempts = counted(attempts, redis.call('ZSCORE', pending, session) or 0)
         end
         own = take(session, owner, pending, boot, attempts, now + lease_ms)
     end

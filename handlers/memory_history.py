@@ -40,9 +40,12 @@ class Stored:
 
 @dataclass(slots=True)
 class Partition:
-    """The indexes of one partition: deadlines, (boot, attempts), due times by member, and (boot, until, last turn) of the sweep."""
+    """The indexes of one partition: deadlines, (boot, attempts), due times by member, and (boot, until, last turn) of the sweep.
 
-    pending: dict[str, int] = field(default_factory=dict)
+    Half a millisecond in a deadline marks what was handed over; see `shared.lua`.
+    """
+
+    pending: dict[str, float] = field(default_factory=dict)
     owner: dict[str, tuple[str, int]] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
     sweep: tuple[str, int, int] | None = None
@@ -183,7 +186,9 @@ class MemoryHistory:
             indexes.owner.pop(session, None)
             indexes.pending.pop(session, None)
             return
-        indexes.owner[session] = (self._boot, attempts + (holder != self._boot))
+        if holder != self._boot:
+            attempts = _counted(attempts, indexes.pending.get(session, 0))
+        indexes.owner[session] = (self._boot, attempts)
         indexes.pending[session] = now + LEASE_MS
 
     def _keep_lease(self, session: str, now: int) -> None:
@@ -207,7 +212,7 @@ class MemoryHistory:
         for session in sessions:
             indexes = self.store.partitions[partition_of(session)]
             if indexes.owner.get(session, ("", 0))[0] == self._boot:
-                indexes.pending[session] = now
+                indexes.pending[session] = now - 0.5
         for indexes in self.store.partitions.values():
             if indexes.sweep is not None and indexes.sweep[0] == self._boot:
                 indexes.sweep = None
@@ -238,9 +243,9 @@ class MemoryHistory:
     def _peek(self, indexes: Partition, limit: int, ahead_ms: int) -> Overdue:
         now = self._now()
         pending = []
-        for session in [session for session, deadline in _by_score(indexes.pending) if deadline < now][:limit]:
+        for session, deadline in [(session, deadline) for session, deadline in _by_score(indexes.pending) if deadline < now][:limit]:
             holder, before = indexes.owner.get(session, ("", 0))
-            attempts = before + (holder != self._boot)
+            attempts = before if holder == self._boot else _counted(before, deadline)
             indexes.owner[session] = (self._boot, attempts)
             indexes.pending[session] = now + LEASE_MS
             pending.append((session, attempts))
@@ -259,7 +264,7 @@ class MemoryHistory:
 
     def _indexes(self, indexes: Partition) -> Indexes:
         due = tuple(_alarm(member, int(at)) for member, at in _by_score(indexes.due))
-        return Indexes(dict(indexes.pending), dict(indexes.owner), due)
+        return Indexes({session: int(at) for session, at in indexes.pending.items()}, dict(indexes.owner), due)
 
     def _expires_in(self, session: str) -> int | None:
         until = self.store.histories[session].until if self._elements(session) else None
@@ -272,6 +277,10 @@ class MemoryHistory:
         indexes.owner.pop(session, None)
         indexes.pending.pop(session, None)
         return existed
+
+
+def _counted(attempts: int, deadline: float) -> int:
+    return attempts + 1 if deadline % 1 == 0 else max(attempts, 1)
 
 
 def _alarm(member: str, at: int) -> tuple[str, Alarm]:

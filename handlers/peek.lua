@@ -36,12 +36,14 @@ local pendings, owners, dues = unpack(keys)
 local taken = {}
 for i = 1, redis.call('EXISTS', unpack(pendings)) > 0 and #pendings or 0 do
     local pending, owner = pendings[i], owners[i]
-    for _, session in ipairs(redis.call('ZRANGEBYSCORE', pending, '-inf', '(' .. now, 'LIMIT', 0, limit)) do
+    local overdue = redis.call('ZRANGEBYSCORE', pending, '-inf', '(' .. now, 'WITHSCORES', 'LIMIT', 0, limit)
+    for j = 1, #overdue, 2 do
+        local session, deadline = overdue[j], overdue[j + 1]
         local own = redis.call('HGET', owner, session)
         local attempts = 1
         if own then
             local holder, before = owner_of(own)
-            attempts = holder == boot and before or before + 1
+            attempts = holder == boot and before or counted(before, deadline)
         end
         take(session, owner, pending, boot, attempts, now + lease_ms)
         taken[#taken + 1] = session

@@ -24,6 +24,12 @@ local function owner_of(entry)
     return boot, tonumber(attempts)
 end
 
+-- Attempts after a take-over, from the deadline that is in `pending`. Half a millisecond there says that the session was handed over: orderly
+-- stops, however many, count as one take-over at most.
+local function counted(attempts, deadline)
+    return tonumber(deadline) % 1 == 0 and attempts + 1 or math.max(attempts, 1)
+end
+
 local function take(session, owner, pending, boot, attempts, deadline)
     local entry = boot .. ' ' .. attempts
     redis.call('HSET', owner, session, entry)

@@ -600,6 +600,21 @@ async def test_what_is_handed_over_is_taken_at_the_next_sweep_of_another_node_wi
     assert (await a.renew(S)).mine is False
 
 
+async def test_orderly_stops_count_as_one_take_over_however_many(a: History, b: History, store: Store) -> None:
+    first, second = elements(2)
+    await a.append(Append(S, 0, b"", (first,), release=False))
+    for node, heir in ((a, b), (b, a), (a, b), (b, a)):
+        await node.hand_over([S])
+        store.wait(1)
+        assert (await heir.peek(P, 10, 0, claimed=True)).pending == ((S, 1),)
+    await a.hand_over([S])
+    store.wait(1)
+    assert (await b.append(Append(S, 1, first[1:9], (second,), release=False))).attempts == 1
+
+    store.wait(LEASE_MS + 1)
+    assert (await a.peek(P, 10, 0, claimed=True)).pending == ((S, 2),), "but who let the lease run out may have died of it"
+
+
 async def test_what_is_anothers_cannot_be_handed_over(a: History, b: History, store: Store) -> None:
     await a.append(Append(S, 0, b"", elements(1), release=False))
     await a.peek(P, 10, 0)
