@@ -29,15 +29,21 @@ ALSO = {
     "monaco": "NCE", "montreal": "YMQ", "moskva": "MOW", "muenchen": "MUC", "munchen": "MUC", "murcia": "RMU", "nagpur": "NAG",
     "naples": "NAP", "natal": "NAT", "new york city": "NYC", "nicosia": "LCA", "nis": "INI", "nurnberg": "NUE", "nyc": "NYC",
     "odessa": "ODS", "okinawa": "OKA", "oporto": "OPO", "oviedo": "OVD", "oxford": "OXF", "palawan": "PPS", "palma": "PMI",
-    "palma de mallorca": "PMI", "panama city": "PTY", "paramaribo": "PBM", "pau": "PUF", "peking": "BJS", "phnom penh": "KTI",
-    "praha": "PRG", "pretoria": "JNB", "quebec": "YQB", "quebec city": "YQB", "rangoon": "RGN", "reunion": "RUN", "rhodes": "RHO",
-    "roma": "ROM", "saigon": "SGN", "sal": "SID", "san salvador": "SAL", "sardinia": "CAG", "sault ste marie": "SSM", "seville": "SVQ",
-    "sf": "SFO", "sicily": "CTA", "st johns": "YYT", "st paul": "MSP", "st petersburg": "LED", "sucre": "SRE", "suva": "SUV",
-    "svalbard": "LYR", "szczecin": "SZZ", "tahiti": "PPT", "taichung": "RMQ", "the hague": "RTM", "trinidad": "POS", "turin": "TRN",
-    "turks and caicos": "PLS", "ulan bator": "UBN", "ushuaia": "USH", "vail": "EGE", "valletta": "MLA", "venice": "VCE", "warszawa": "WAW",
-    "washington dc": "WAS", "wien": "VIE", "xian": "XIY",
+    "palma de mallorca": "PMI", "panama": "PTY", "panama city": "PTY", "paramaribo": "PBM", "pau": "PUF", "peking": "BJS",
+    "phnom penh": "KTI", "praha": "PRG", "pretoria": "JNB", "quebec": "YQB", "quebec city": "YQB", "rangoon": "RGN", "reunion": "RUN",
+    "rhodes": "RHO", "roma": "ROM", "saigon": "SGN", "sal": "SID", "san salvador": "SAL", "sardinia": "CAG", "sault ste marie": "SSM",
+    "seville": "SVQ", "sf": "SFO", "sicily": "CTA", "st johns": "YYT", "st paul": "MSP", "st petersburg": "LED", "sucre": "SRE",
+    "suva": "SUV", "svalbard": "LYR", "szczecin": "SZZ", "tahiti": "PPT", "taichung": "RMQ", "the hague": "RTM", "trinidad": "POS",
+    "turin": "TRN", "turks and caicos": "PLS", "ulan bator": "UBN", "ushuaia": "USH", "vail": "EGE", "valletta": "MLA", "venice": "VCE",
+    "warszawa": "WAW", "washington dc": "WAS", "wien": "VIE", "xian": "XIY",
 }  # fmt: skip
 """Names that the list does not have, or has for another place than the one that is meant; and Montreal, whose code as a city it lacks."""
+
+WIDE = frozenset((
+    "angola", "armenia", "benin", "indiana", "iowa", "jordan", "kansas", "lebanon", "liberia", "mali", "montenegro", "nevada", "palestine",
+    "peru", "virginia", "wales",
+))  # fmt: skip
+"""Countries and states that towns elsewhere are called after. Nobody means the town, and no one airport is meant, so they are no places."""
 
 LARGE = frozenset((
     "ABZ", "ACC", "ACT", "ADB", "ADD", "ADL", "ADQ", "AGP", "AGS", "AKL", "ALC", "AMS", "ANC", "ARN", "ATH", "ATL", "AUH", "AUS", "AYT",
@@ -149,7 +155,7 @@ def _names() -> dict[str, str]:
             for name in (own, own.removeprefix(plain(each["city"])).strip(), bare):
                 if len(name) > 3:  # noqa: PLR2004 - "de", "san", "bay"
                     known.setdefault(name, code)
-    return known
+    return {name: code for name, code in known.items() if name not in WIDE}
 
 
 def _abbreviates(code: str, city: str) -> bool:

@@ -49,6 +49,11 @@ def test_what_is_no_place_has_no_code(name: str) -> None:
     assert code_of(name) is None
 
 
+@pytest.mark.parametrize("name", ["Peru", "Jordan", "Lebanon", "Virginia"])
+def test_a_country_is_no_town_that_is_called_after_it(name: str) -> None:
+    assert code_of(name) is None
+
+
 def test_every_large_airport_is_one_by_its_own_code() -> None:
     assert all(code_of(code) == code for code in LARGE)
 
