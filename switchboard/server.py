@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 
 from aiohttp import web
 
@@ -87,8 +87,10 @@ class Server:
         self._closed = False
         self.app = web.Application(client_max_size=settings.server.max_body)
         self.metrics = Metrics(settings, self.house, self.board, self.exchange)
+        self.for_machines = web.Application()
         machines = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self.metrics.endpoint}
-        self.app.add_routes([web.get(path, endpoint) for path, endpoint in machines.items()])
+        for app in (self.app, self.for_machines):
+            app.add_routes([web.get(path, endpoint) for path, endpoint in machines.items()])
         self.app.on_shutdown.append(self._end_streams)
         for channel in _channels(self.exchange):
             self.app.add_routes(channel.routes())
@@ -202,27 +204,38 @@ async def serve(
                 await site.start()
             except OSError as error:
                 raise ServerError.cannot_listen(host, port, error) from None
-            await _listen_for_metrics(runner, settings)
-            server.sweeper.start()
-            _calm_collector()
-            listening(f"http://{host}:{runner.addresses[0][1]}")
-            await stop.wait()
-            await server.drain(runner)
+            async with _listening_for_metrics(server, settings, share=listener is not None):
+                server.sweeper.start()
+                _calm_collector()
+                listening(f"http://{host}:{runner.addresses[0][1]}")
+                await stop.wait()
+                await server.drain(runner)
         finally:
             await runner.cleanup()
             await server.close()
 
 
-async def _listen_for_metrics(runner: GuardedRunner, settings: Settings) -> None:
-    """Listen at a port that is this process's alone: at the common one, the kernel chooses which worker is asked."""
+@asynccontextmanager
+async def _listening_for_metrics(server: Server, settings: Settings, *, share: bool) -> AsyncIterator[None]:
+    """Serve machines, and nobody else, at a port that is this process's alone: at the common one, the kernel chooses who is asked.
+
+    `share`: with the server that this one replaces, which still listens there.
+    """
     host, port = settings.server.host, settings.server.metrics_port
     if port is None:
+        yield
         return
+    runner = GuardedRunner(server.for_machines, server.limits, server.counters, shutdown_timeout=CUT_OFF_SECONDS)
+    await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
-    except OSError as error:
-        why = f"cannot listen on {host}:{port} for metrics: {error.strerror or error}. Choose another metrics_port under [server]."
-        raise ServerError(why) from None
+        try:
+            await web.TCPSite(runner, host, port, reuse_address=True, reuse_port=share).start()
+        except OSError as error:
+            why = f"cannot listen on {host}:{port} for metrics: {error.strerror or error}. Choose another metrics_port under [server]."
+            raise ServerError(why) from None
+        yield
+    finally:
+        await runner.cleanup()
 
 
 def _calm_collector() -> None:

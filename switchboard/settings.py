@@ -55,6 +55,8 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What the environment may set, and where it belongs. An empty variable counts as none."""
 
+MOST_PORT: Final = 65_535
+
 SLACK: Final = "https://slack.com/api/"
 SIMULATED_SLACK: Final = "http://127.0.0.1:8091/api/"
 
@@ -127,7 +129,7 @@ class ServerSettings(_Table):
     """
 
     host: Text = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65_535)
+    port: int = Field(default=8080, ge=0, le=MOST_PORT)
     public_url: PublicUrl | None = None
     trusted_proxies: list[IPvAnyNetwork] = []
     max_body: int = Field(default=64 * 1024, ge=1024)
@@ -136,7 +138,26 @@ class ServerSettings(_Table):
     body_timeout: Duration = timedelta(seconds=10)
     idle_timeout: Duration = timedelta(seconds=75)
     open_metrics: bool = False
-    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    metrics_port: int | None = Field(default=None, ge=1, le=MOST_PORT)
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _is_another(cls, metrics_port: int | None, info: ValidationInfo) -> int | None:
+        if metrics_port is not None and metrics_port == info.data.get("port"):
+            raise ValueError("it is the port for everybody: write another one")
+        return metrics_port
+
+    def metrics_ports(self, workers: int) -> range:
+        """The ports at which so many workers can be asked for their metrics; raises `SettingsError` when they are not to be had."""
+        if self.metrics_port is None:
+            return range(0)
+        ports = range(self.metrics_port, self.metrics_port + workers)
+        if ports[-1] > MOST_PORT or self.port in ports:
+            why = "the server's own port is among them" if self.port in ports else f"the last port there is is {MOST_PORT}"
+            raise SettingsError(
+                f"[server] metrics_port: {workers} workers take the ports {ports[0]} to {ports[-1]}, but {why}. Choose another one."
+            )
+        return ports
 
 
 class LimitSettings(_Table):

@@ -38,11 +38,12 @@ def run(settings: Settings, count: int, listening: Callable[[str], None]) -> int
     """Serve with `count` workers until SIGINT or SIGTERM; `listening` is told the address when all of them listen.
 
     Gives the exit code: 0 when all workers ended by themselves, 1 when one had to be killed, 128 and the signal's number when a second
-    signal ended them at once. Raises what keeps the first worker from listening, as a `SwitchboardError`.
+    signal ended them at once. Raises what keeps the first worker from listening, or one from telling its metrics, as a `SwitchboardError`.
     """
     logs.heed(settings)
     with _reserved(settings.server.host, settings.server.port) as port:
         server = settings.server.model_copy(update={"port": port})
+        server.metrics_ports(count)
         return asyncio.run(_serve(settings.model_copy(update={"server": server}), count, listening))
 
 
@@ -201,7 +202,7 @@ class _Crew:
         server = self._settings.server
         if server.metrics_port is None:
             return self._settings
-        own = server.model_copy(update={"metrics_port": server.metrics_port + number - 1})
+        own = server.model_copy(update={"metrics_port": server.metrics_ports(number)[-1]})
         return self._settings.model_copy(update={"server": own})
 
     async def _end(self, keeping: list[asyncio.Task[None]]) -> bool:

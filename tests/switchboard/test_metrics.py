@@ -1,5 +1,6 @@
 """What a server tells Prometheus: what has happened, by names that Prometheus' conventions like, to whom it may be told."""
 
+import contextlib
 import re
 import socket
 import time
@@ -9,16 +10,17 @@ import aiohttp
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 from support.crashing import eventually
 from support.phone_house import phone_house
 from support.web_house import web_house
 
 from handlers.counters import BOUNDS, Counters, Times
 from handlers.effects import Effects
-from switchboard.errors import ServerError
+from switchboard.errors import ServerError, SettingsError
 from switchboard.metrics import COUNTS, UNCOUNTED
-from switchboard.server import _listen_for_metrics
-from switchboard.settings import Settings
+from switchboard.server import _listening_for_metrics
+from switchboard.settings import ServerSettings, Settings
 from switchboard.workers import _Crew
 from workflows import effect
 from workflows.steps import CallStep
@@ -197,10 +199,63 @@ async def test_a_port_for_them_that_is_taken_is_one_clear_sentence(valkey, valke
         taken.listen()
         port = taken.getsockname()[1]
         async with web_house(valkey_url, ECHO) as (house, _):
-            settings = house.settings.model_copy(update={"server": house.settings.server.model_copy(update={"metrics_port": port})})
+            settings = at(house, port)
             with pytest.raises(ServerError, match=f"cannot listen on 127.0.0.1:{port} for metrics: .*Choose another metrics_port"):
-                await _listen_for_metrics(house.runner, settings)
+                async with _listening_for_metrics(house.server, settings, share=False):
+                    pass
             taken.close()
-            await _listen_for_metrics(house.runner, settings)
-            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as response:
+            async with (
+                _listening_for_metrics(house.server, settings, share=False),
+                aiohttp.ClientSession() as http,
+                http.get(f"http://127.0.0.1:{port}/metrics") as response,
+            ):
                 assert "switchboard_turns_total" in await response.text()
+
+
+async def test_at_the_port_for_them_nobody_is_served_but_machines(valkey, valkey_url):
+    port = free_port()
+    async with web_house(valkey_url, ECHO) as (house, _), _listening_for_metrics(house.server, at(house, port), share=False):
+        await asks(port, {"/metrics": 200, "/healthz": 200, "/readyz": 200, "/": 404, "/phone": 404, "/web/sessions": 404})
+
+
+async def test_a_server_that_replaces_another_listens_there_beside_it(valkey, valkey_url):
+    port = free_port()
+    async with web_house(valkey_url, ECHO) as (house, _), contextlib.AsyncExitStack() as before:
+        await before.enter_async_context(_listening_for_metrics(house.server, at(house, port), share=True))
+        async with _listening_for_metrics(house.server, at(house, port), share=True):
+            await before.aclose()
+            await asks(port, {"/metrics": 200})
+
+
+def at(house, port):
+    """A house's settings, with a port for metrics."""
+    return house.settings.model_copy(update={"server": house.settings.server.model_copy(update={"metrics_port": port})})
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+async def asks(port, statuses):
+    """What is answered there to a GET of each path."""
+    async with aiohttp.ClientSession() as http:
+        for path, status in statuses.items():
+            async with http.get(f"http://127.0.0.1:{port}{path}") as response:
+                assert response.status == status, path
+
+
+@pytest.mark.parametrize(
+    ("metrics_port", "workers", "why"), [(65_535, 2, "the last port there is is 65535"), (8078, 3, "the server's own port")]
+)
+def test_ports_for_them_that_several_workers_cannot_have_are_refused_before_any_starts(metrics_port, workers, why):
+    settings = ServerSettings(port=8080, metrics_port=metrics_port)
+    assert len(settings.metrics_ports(workers - 1)) == workers - 1
+    with pytest.raises(SettingsError, match=f"metrics_port: {workers} workers take the ports {metrics_port} to .*{why}"):
+        settings.metrics_ports(workers)
+
+
+def test_the_port_for_them_is_not_the_port_for_everybody():
+    with pytest.raises(ValidationError, match="it is the port for everybody"):
+        ServerSettings(port=9100, metrics_port=9100)

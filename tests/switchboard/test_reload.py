@@ -85,6 +85,9 @@ def said(heard):
 
 
 async def test_a_call_goes_on_in_mid_sentence_and_nobody_meets_a_closed_door(cafe):
+    with socket.create_server(("127.0.0.1", 0)) as free:  # both servers listen for machines at once, too
+        metrics_port = free.getsockname()[1]
+    (cafe.folder / "switchboard.toml").write_text(f"{SETTINGS}[server]\nmetrics_port = {metrics_port}\n")
     cafe.start()
     statuses, done = [], asyncio.Event()
 
