@@ -8,6 +8,9 @@ const PATIENCE = 40_000;
 /** Milliseconds without a byte of a stream, which has a comment every 15 seconds, before it is given up. */
 export const SILENCE = 40_000;
 
+/** What people are told in place of the server's words, which are for programs. */
+const PASSING = { 429: "That was a lot at once.", 503: "The server cannot answer just now." };
+
 const FIRST_PAUSE = 300;
 const LONGEST_PAUSE = 8_000;
 
@@ -67,7 +70,7 @@ export async function insist(request, signal, tell, passes = isPassing) {
         tell(null);
         return reply;
       }
-      trouble = { why: reply.body?.error ?? `The server answers with ${reply.status}.`, seconds: reply.seconds };
+      trouble = { why: PASSING[reply.status] ?? reply.body?.error ?? `The server answers with ${reply.status}.`, seconds: reply.seconds };
       if (reply.status === 409) trouble = { ...trouble, why: null }; // the line hears one message at a time, which is no trouble
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;

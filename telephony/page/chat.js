@@ -3,7 +3,7 @@
 import { insist, line, tasks as asked } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { isOpen, Kept } from "./kept.js";
+import { isOpen, isUnsent, Kept } from "./kept.js";
 import { Log } from "./log.js";
 import { Tasks } from "./tasks.js";
 
@@ -123,10 +123,11 @@ function overFor(session) {
 
 function askForNew() {
   if (kept.sent.length === 0) return startNew();
+  const unsent = kept.sent.filter(([, each]) => isUnsent(each)).length;
+  const dropped = { 0: "", 1: "One message has not been sent, and will not be. " }[unsent] ?? `${unsent} messages have not been sent, and will not be. `;
   const running = tasks.count === 1 ? "A task is still running, and its notice" : `${tasks.count} tasks are still running, and their notices`;
-  document.getElementById("sure-words").textContent = tasks.count
-    ? `${running} will not reach you here any more. What was said here is let go by this browser.`
-    : "What was said here is let go by this browser.";
+  const left = tasks.count ? `${running} will not reach you here any more. ` : "";
+  document.getElementById("sure-words").textContent = `${dropped}${left}What was said here is let go by this browser.`;
   sure.returnValue = "no";
   return sure.showModal();
 }

@@ -1,7 +1,7 @@
 // The conversation as it is read, from top to bottom: what is kept, then the words that are coming in.
 
 import { isOpen, isUnsent } from "./kept.js";
-import { OUTSIDE, plain, spoken } from "./words.js";
+import { asItStands, OUTSIDE, plain, spoken } from "./words.js";
 
 /** Pixels from the end within which a reader is taken to follow what is said. */
 const NEAR = 160;
@@ -79,7 +79,7 @@ export class Log {
       }
       if (element.dataset.text !== text) {
         element.dataset.text = text;
-        element.querySelector(".text").replaceChildren(spoken(text));
+        element.querySelector(".text").replaceChildren(asItStands(plain(text)));
         grown = true;
       }
     }

@@ -3,8 +3,8 @@
 import { Marked } from "./vendor/marked.js";
 import DOMPurify from "./vendor/purify.js";
 
-/** Characters up to which a text is read as markdown: beyond, it is shown as it stands, and costs nothing to read. */
-const LONGEST = 20_000;
+/** Characters up to which a text is read as markdown, which may take time by their square: beyond, it is shown as it stands. */
+const LONGEST = 4_000;
 
 /** What a text may become. There are no images: they would tell their server who reads this, and when. */
 const ALLOWED = {
@@ -66,7 +66,8 @@ export function plain(text) {
   return String(text ?? "").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");
 }
 
-function asItStands(words) {
+/** A text that is not read as markdown: a long one, or one that is coming still, which would be read again with each word. */
+export function asItStands(words) {
   const paragraph = document.createElement("p");
   paragraph.dir = "auto";
   paragraph.className = "as-it-stands";

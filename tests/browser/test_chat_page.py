@@ -45,12 +45,15 @@ async def test_words_are_shown_as_they_stream_and_once_when_they_are_whole(valke
         await expect(ada.find("#coming")).to_have_text("Once **upon")
         await expect(ada.find("#typing")).to_be_hidden()
         mouth.words.put_nowait("** a time")
-        await expect(ada.find("#coming strong")).to_have_text("upon")
+        await expect(ada.find("#coming")).to_have_text("Once **upon** a time")
         await ada.sees("hi")
         await ada.picture("mid-stream")
         mouth.words.put_nowait(None)
         await ada.sees("hi", "Once upon a time")
         await expect(ada.find("#coming")).to_be_empty()
+        await expect(ada.find("#log strong")).to_have_text("upon")
+        strong = "async (text) => (await import('/page/words.js')).spoken(text).querySelectorAll('strong').length"
+        assert [await ada.page.evaluate(strong, "**a** " * times) for times in (600, 700)] == [600, 0]
 
 
 @pytest.mark.proof
@@ -224,6 +227,11 @@ async def test_it_is_read_and_written_by_keyboard_alone_and_on_a_phone(valkey_ur
         await expect(ada.find("#tasks-button")).to_have_attribute("aria-expanded", "true")
         assert await ada.overflow() == 0
         await ada.picture("phone-tasks")
+        await ada.page.set_viewport_size({"width": 320, "height": 256})
+        assert await ada.overflow() == 0
+        heights = [(await each.bounding_box())["height"] for each in await ada.find(".bar button").all()]
+        assert max(heights) < 45, "their words are in one line"
+        await ada.page.set_viewport_size(PHONE["viewport"])
         await ada.find("#tasks").get_by_role("button", name="Cancel stretch").focus()
         await ada.page.keyboard.press("Escape")
         await expect(ada.find("#tasks")).to_be_hidden()

@@ -179,6 +179,9 @@ async def test_what_is_written_without_a_connection_is_kept_and_sent_once_in_its
         await expect(ada.find("#trouble")).to_contain_text("You are offline. What you write is kept here")
         await expect(ada.find(".waiting .fate")).to_have_text(["Kept here, and sent as soon as that is possible"] * 3)
         await ada.picture("offline")
+        await ada.find("#new-button").click()
+        await expect(ada.find("#sure-words")).to_contain_text("3 messages have not been sent, and will not be.")
+        await ada.find("#sure button", has_text="Stay").click()
         await context.set_offline(False)
         await ada.sees("Hello!", "one", "You said one.", "two", "You said two.", "three", "You said three.")
         await expect(ada.find("#trouble")).to_be_empty()
@@ -269,7 +272,7 @@ async def test_what_the_server_says_while_it_cannot_is_told_and_its_pause_is_kep
 
         await ada.page.route("**/messages", refuse)
         await ada.say("hi")
-        await expect(ada.find("#trouble")).to_contain_text("The store does not answer. This page tries again by itself.")
+        await expect(ada.find("#trouble")).to_contain_text("The server cannot answer just now. This page tries again by itself.")
         await ada.sees("Hello!", "hi", "You said hi.")
         await expect(ada.find("#trouble")).to_be_empty()
         assert seen == [429, 503, 502, 409]
