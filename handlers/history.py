@@ -188,7 +188,7 @@ class History(Protocol):
         ...
 
     async def hand_over(self, sessions: Iterable[str]) -> None:
-        """Let our leases on these sessions run out now, and our claims to sweep: whoever sweeps next goes on at once.
+        """Let our leases on these sessions run out now, and the first partition's claim if we sweep: whoever sweeps next goes on at once.
 
         Nothing of what they owe may be under way here any more. To the others it is as if time had passed, but that hand-overs, however
         many, count as one attempt at most.

@@ -213,9 +213,9 @@ class MemoryHistory:
             indexes = self.store.partitions[partition_of(session)]
             if indexes.owner.get(session, ("", 0))[0] == self._boot:
                 indexes.pending[session] = now - 0.5
-        for indexes in self.store.partitions.values():
-            if indexes.sweep is not None and indexes.sweep[0] == self._boot:
-                indexes.sweep = None
+        first = self.store.partitions[0]
+        if first.sweep is not None and first.sweep[0] == self._boot:
+            first.sweep = None
 
     def _sweep(self, partitions: range, limit: int, ahead_ms: int, *, claimed: bool) -> Overdue:
         ask_again = 0 if claimed else self._claim(self.store.partitions[partitions[0]])

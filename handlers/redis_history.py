@@ -6,6 +6,7 @@ declared in KEYS.
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
@@ -160,10 +161,11 @@ class RedisHistory:
         for session in sessions:
             name, keys = session.encode(), _KEYS[partition_of(session)]
             leases.append(self._run("renew", (keys.history + name, keys.pending, keys.owner), name, self._boot, b"0"))
-        claims = [
-            self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), b"0", self._boot, b"1", b"0", b"0") for keys in _KEYS
-        ]  # a claim of a millisecond
-        await asyncio.gather(*leases, *claims)
+        keys = _KEYS[0]
+        claim = self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), b"0", self._boot, b"1", b"0", b"0")  # for a millisecond
+        for outcome in await asyncio.gather(*leases, _unless_away(claim), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def clear_due(self, session: str, gen: int, step: str) -> bool:
         """See `History`."""
@@ -279,6 +281,11 @@ class RedisHistory:
 
     async def _ask(self, name: bytes, key: bytes, *args: bytes) -> Any:
         return self._link.accept(await self._link.call(pack(name, key, *args), key))
+
+
+async def _unless_away(call: Awaitable[Any]) -> None:
+    with suppress(StoreError):
+        await call
 
 
 def _member(name: bytes, gen: int, step: str) -> bytes:

@@ -107,6 +107,12 @@ async def test_a_node_that_is_away_keeps_nobody_from_sweeping_the_others(history
     assert sorted(resume.session for resume in posted) == sorted(there)
     with pytest.raises(StoreError, match="NOPERM"):
         await other.peek(0, 100, 0)
+
+    await other.hand_over(there)  # the claim cannot be given back: nobody needs to hear of it
+    again = await history.peek(0, 100, 0, count=32)
+    assert {session for session, _ in again.pending} >= set(there)
+    with pytest.raises(StoreError, match="NOPERM"):
+        await other.hand_over(sessions)
     await other.close()
 
 

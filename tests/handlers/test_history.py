@@ -590,13 +590,13 @@ async def test_what_is_handed_over_is_taken_at_the_next_sweep_of_another_node_wi
 ) -> None:
     first = elements(1)
     await a.append(Append(S, 0, b"", first, release=False))
-    assert await a.peek(P, 10, 0) == Overdue()
-    assert (await b.peek(P, 10, 0)).swept_by_other
+    assert await a.peek(0, 10, 0, count=PARTITIONS) == Overdue()
+    assert (await b.peek(0, 10, 0, count=PARTITIONS)).swept_by_other
 
     await a.hand_over([S])
     store.wait(2)
 
-    assert await b.peek(P, 10, 0) == Overdue(pending=((S, 1),))
+    assert await b.peek(0, 10, 0, count=PARTITIONS) == Overdue(pending=((S, 1),))
     assert (await a.renew(S)).mine is False
 
 
@@ -617,11 +617,11 @@ async def test_orderly_stops_count_as_one_take_over_however_many(a: History, b: 
 
 async def test_what_is_anothers_cannot_be_handed_over(a: History, b: History, store: Store) -> None:
     await a.append(Append(S, 0, b"", elements(1), release=False))
-    await a.peek(P, 10, 0)
+    await a.peek(0, 10, 0, count=PARTITIONS)
     before = store.state()
 
     await b.hand_over([S])
     store.wait(2)
 
     assert store.state() == before
-    assert (await b.peek(P, 10, 0)).swept_by_other
+    assert (await b.peek(0, 10, 0, count=PARTITIONS)).swept_by_other

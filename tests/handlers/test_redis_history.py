@@ -277,6 +277,14 @@ async def test_a_turn_costs_one_round_trip_and_a_tick_of_turns_too(history: Redi
     assert history.round_trips == before + 2
 
 
+async def test_a_stop_costs_a_call_for_the_claim_and_one_for_each_session_that_is_handed_over(
+    history: RedisHistory, valkey: redis.Redis
+) -> None:
+    valkey.config_resetstat()
+    await history.hand_over(["web:1", "web:2"])
+    assert valkey.info("commandstats")["cmdstat_evalsha"]["calls"] == 3
+
+
 async def test_scripts_that_the_store_lost_are_sent_again(history: RedisHistory, valkey: redis.Redis) -> None:
     valkey.script_flush()
     before = history.round_trips
