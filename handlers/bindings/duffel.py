@@ -6,10 +6,8 @@ airline quotes in its own, or in that of the account.
 """
 
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
@@ -18,9 +16,9 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import msgspec
 from pydantic import SecretStr
 
+from handlers.bindings.duffel_wire import UNREADABLE, Offer, Problem, bare, flight_of, read_answer, read_problems, readable
 from workflows.errors import TerminalError, TransientError
 from workflows.fares import Quote, Trip
 
@@ -54,81 +52,10 @@ PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus
 """Statuses below 500 that may pass."""
 
 LONGEST_REASON = 300
-"""Characters of Duffel's own words that are passed on,"""
-
-LONGEST_NAME = 60
-"""of the name of an airline,"""
-
-LONGEST_FLIGHT = 120
-"""and of a carrier with its flights."""
+"""Characters of Duffel's own words that are passed on."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Hosts that no proxy of the environment could reach for us."""
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What bytes raise that are not what they should be."""
-
-
-class Carrier(msgspec.Struct, frozen=True):
-    """An airline."""
-
-    name: str | None = None
-    iata_code: str | None = None
-
-
-class Segment(msgspec.Struct, frozen=True):
-    """One flight of an offer."""
-
-    marketing_carrier: Carrier
-    marketing_carrier_flight_number: str | None = None
-
-
-class Slice(msgspec.Struct, frozen=True):
-    """One way of a trip."""
-
-    segments: list[Segment] = []
-
-
-class Offer(msgspec.Struct, frozen=True):
-    """What an airline asks for the whole trip; the amount includes taxes."""
-
-    total_amount: Decimal
-    total_currency: str
-    owner: Carrier
-    slices: list[Slice] = []
-    live_mode: bool = True
-
-
-class Offers(msgspec.Struct, frozen=True):
-    """The part of an offer request that is looked at; the offers are read one by one."""
-
-    offers: list[msgspec.Raw]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """A created offer request."""
-
-    data: Offers
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """What Duffel says is wrong: `type` and `code` for programs, `title` and `message` for people."""
-
-    type: str = ""
-    code: str = ""
-    title: str = ""
-    message: str = ""
-
-
-class Problems(msgspec.Struct, frozen=True):
-    """The body of an error."""
-
-    errors: list[Problem] = []
-
-
-_answer = msgspec.json.Decoder(Answer, strict=False)
-_offer = msgspec.json.Decoder(Offer, strict=False)
-_problems = msgspec.json.Decoder(Problems, strict=False)
 
 
 class DuffelFares:
@@ -173,7 +100,7 @@ class DuffelFares:
         if not fitting:
             return None  # in another currency alone: who quotes in which differs by airline and day, so a later look may find one
         best = min(fitting, key=lambda offer: offer.total_amount)
-        return Quote(best.total_amount, currency, "Duffel" if best.live_mode else "Duffel's test mode, not for sale", _flight(best))
+        return Quote(best.total_amount, currency, "Duffel" if best.live_mode else "Duffel's test mode, not for sale", flight_of(best))
 
     async def _ask(self, trip: Trip) -> list[Offer]:
         if (wait := self._renewed - self._clock()) > 0:
@@ -197,7 +124,7 @@ class DuffelFares:
         if status not in (HTTPStatus.OK, HTTPStatus.CREATED):
             raise self._told(status, headers, body)
         try:
-            return _readable(_answer.decode(body).data.offers)
+            return readable(read_answer(body).data.offers)
         except UNREADABLE as error:
             raise TransientError(f"Duffel sent what is no answer: {str(error)[:LONGEST_REASON]}") from None
 
@@ -212,13 +139,13 @@ class DuffelFares:
     def _told(self, status: int, headers: Mapping[str, str], body: bytes) -> TerminalError | TransientError:
         """An error in words that may be recorded, and whether it may pass."""
         try:
-            problem = next(iter(_problems.decode(body).errors), Problem())
+            problem = next(iter(read_problems(body).errors), Problem())
         except UNREADABLE:
             problem = Problem()
-        words = _bare(f"{problem.title}: {problem.message}").strip(": ").replace(self._token.get_secret_value(), "(hidden)")
+        words = bare(f"{problem.title}: {problem.message}").strip(": ").replace(self._token.get_secret_value(), "(hidden)")
         text = f"Duffel answered with status {status}{f': {words[:LONGEST_REASON]}' if words else ''}".rstrip(".")
         if request := headers.get("x-request-id"):
-            text += f" (request {_bare(request)[:64]})"
+            text += f" (request {bare(request)[:64]})"
         match status:
             case HTTPStatus.TOO_MANY_REQUESTS:
                 return TransientError(text, max(0.0, self._renewed - self._clock()))
@@ -275,33 +202,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
             raise TransientError(f"the answer of Duffel has more than {LARGEST // 1024 // 1024} MB")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def _readable(offers: list[msgspec.Raw]) -> list[Offer]:
-    """The offers that are as they should be. Raises one of `UNREADABLE` when there are offers, and none of them is."""
-    read: list[Offer] = []
-    trouble: Exception | None = None
-    for offer in offers:
-        try:
-            read.append(_offer.decode(offer))
-        except UNREADABLE as error:
-            trouble = error
-    if trouble is not None and not read:
-        raise trouble
-    return read
-
-
-def _bare(text: str) -> str:
-    """Words of somebody else's, in a line, without characters that control a terminal or the direction of writing."""
-    return " ".join("".join(char for char in text if char.isspace() or unicodedata.category(char) not in {"Cc", "Cf"}).split())
-
-
-def _flight(offer: Offer) -> str:
-    """The carrier and the flights of an offer: "Duffel Airways ZZ123 and ZZ124"."""
-    flights = [
-        f"{segment.marketing_carrier.iata_code or ''}{segment.marketing_carrier_flight_number}"
-        for way in offer.slices
-        for segment in way.segments
-        if segment.marketing_carrier_flight_number
-    ]
-    return _bare(f"{(offer.owner.name or '')[:LONGEST_NAME]} {' and '.join(flights)}")[:LONGEST_FLIGHT]

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from support.models import RawServer
 
 from handlers.bindings import duffel as module
-from handlers.bindings.duffel import LATER_SECONDS, LIMIT_SECONDS, LONGEST_FLIGHT, LONGEST_WAIT, DuffelFares, until_reset
+from handlers.bindings.duffel import LATER_SECONDS, LIMIT_SECONDS, LONGEST_WAIT, DuffelFares, until_reset
+from handlers.bindings.duffel_wire import LONGEST_FLIGHT
 from handlers.bindings.fares import find_fares
 from handlers.effects import Effects
 from telephony.simulators.duffel import NO_FLIGHTS, DuffelEndpoint, serving
