@@ -134,7 +134,7 @@ async def test_a_reader_of_events_who_takes_none_is_cut_off_and_forgotten_and_th
         with socket.socket() as reader:
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.connect(("127.0.0.1", house.port))
-            reader.sendall(f"GET /web/sessions/{id_}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            reader.sendall(f"GET /web/sessions/{id_}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             await eventually(lambda: len(house.server.house.followers))
             for _ in range(600):  # some megabytes, more than the kernel takes for anybody
                 await web.say(id_, "x" * 7_900)
@@ -167,7 +167,7 @@ async def test_a_crowd_at_a_store_that_does_not_answer_is_told_so_in_bounded_mem
         return bytes(Webhook(f"127.0.0.1:{process.port}", "/twilio/voice", tuple(fields.items())).wire())
 
     def web_session():
-        return f"POST /web/sessions HTTP/1.1\r\nHost: x\r\nIdempotency-Key: {uuid.uuid4()}\r\nContent-Length: 0\r\n\r\n".encode()
+        return f"POST /web/sessions HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: {uuid.uuid4()}\r\nContent-Length: 0\r\n\r\n".encode()
 
     async def caller(request):
         async with Pipeline(process.port) as connection:
