@@ -22,6 +22,7 @@ from handlers.bindings.airports import CODE, code_of
 from handlers.bindings.duffel import VERSION
 from handlers.bindings.fares import SimulatedFares
 from telephony.simulators.model.faults import Fault
+from telephony.simulators.stand_in import served
 from workflows.fares import Trip
 
 Json = dict[str, Any]
@@ -229,10 +230,5 @@ def _failure(status: int, headers: dict[str, str], error: tuple[str, str, str, s
 @asynccontextmanager
 async def serving(endpoint: DuffelEndpoint, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[str, None]:
     """Serve the stand-in; gives its address, as DUFFEL_API_URL takes it. Raises `OSError` when the port is taken."""
-    runner = web.AppRunner(endpoint.app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield f"http://{host}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(endpoint.app, host, port) as address:
+        yield address

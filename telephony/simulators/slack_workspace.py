@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from telephony.simulators.slack_faults import Fault
 from telephony.simulators.slack_rules import MOST_TEXT, MOST_UPDATE, page, problem
+from telephony.simulators.stand_in import served
 
 FOR_EVER = 3_600.0
 """Seconds; nobody who asks has the patience."""
@@ -274,12 +275,9 @@ def _dropped(request: web.Request) -> web.StreamResponse:
 @asynccontextmanager
 async def serving(workspace: SlackWorkspace, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[str, None]:
     """Serve a workspace; gives the URL of its Web API, as SLACK_API_URL takes it. Raises `OSError` when the port is taken."""
-    runner = web.AppRunner(workspace.app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield f"http://{host}:{runner.addresses[0][1]}/api/"
-    finally:
-        for socket in list(workspace.sockets):
-            await socket.close()
-        await runner.cleanup()
+    async with served(workspace.app, host, port) as address:
+        try:
+            yield f"{address}/api/"
+        finally:
+            for socket in list(workspace.sockets):
+                await socket.close()

@@ -16,6 +16,7 @@ from aiohttp import web
 from telephony.simulators.model import wire
 from telephony.simulators.model.faults import Fault
 from telephony.simulators.model.rules import answer
+from telephony.simulators.stand_in import served
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a request."""
@@ -155,10 +156,5 @@ def _dropped(request: web.Request) -> web.StreamResponse:
 @asynccontextmanager
 async def serving(endpoint: ModelEndpoint, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[str, None]:
     """Serve the model; gives its base URL, as OPENAI_BASE_URL takes it. Raises `OSError` when the port is taken."""
-    runner = web.AppRunner(endpoint.app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield f"http://{host}:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with served(endpoint.app, host, port) as address:
+        yield f"{address}/v1"
