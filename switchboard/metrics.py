@@ -51,9 +51,6 @@ COUNTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The counters of `handlers.counters` that are metrics: their names there, and what they mean."""
 
-UNCOUNTED: Final = frozenset({"rehydrations", "lateness_ms", "dropped_in", "dropped_out"})
-"""Those that are part of another metric."""
-
 REFUSAL: Final = (
     "Metrics are for this machine alone, by localhost or a loopback address. Set METRICS_TOKEN, and have Prometheus send it "
     "(authorization: credentials); or let everybody read them, with open_metrics = true under [server].\n"

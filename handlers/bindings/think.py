@@ -127,7 +127,7 @@ class Think:
             request["tools"] = tools
         answer = Answer(emit)
         # Not by `chat.completions.create`: it walks through messages and tools to rename what has no other name, and makes models of what
-        # comes, which together keep the loop for some milliseconds an answer.
+        # comes, so each step keeps the loop twice as long.
         stream = await client.post(
             "/chat/completions", body=request, cast_to=object, stream=True, stream_cls=_imported().AsyncStream[object]
         )
@@ -135,9 +135,8 @@ class Think:
             chunks = aiter(stream)
             while not answer.finished and (chunk := await anext(chunks, None)) is not None:
                 answer.take(chunk)
-                await asyncio.sleep(
-                    0
-                )  # an answer that comes in one piece is many chunks, a third of a millisecond each: others come between
+                # An answer that comes in one piece is many chunks, a fifth of a millisecond each: others come between.
+                await asyncio.sleep(0)
             if answer.finished:
                 await _take_rest(answer, chunks)
         return answer.thought()
