@@ -205,6 +205,7 @@ async def test_answers_that_get_lost_on_the_way_are_asked_for_again_with_the_sam
         await ada.page.route("**/messages", lose)
         for word in ("one", "two"):
             await ada.say(word)
+            await expect(ada.find("#log")).to_contain_text(f"You said {word}.")  # by the stream, which loses nothing
             await expect(ada.find(".waiting")).to_have_count(0)
         await ada.sees("Hello!", "one", "You said one.", "two", "You said two.")
         assert [keys.count(key) for key in dict.fromkeys(keys)] == [3, 3]
