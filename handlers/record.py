@@ -109,29 +109,30 @@ class Record:
         time = asyncio.get_running_loop().time
         until = time() + SLICE_SECONDS
         for start in range(0, len(elements), STRETCH):
-            for element in elements[start : start + STRETCH]:
-                self._take(element)
+            self._take(elements[start : start + STRETCH])
             if time() >= until:
                 await asyncio.sleep(0)
                 until = time() + SLICE_SECONDS
 
-    def _take(self, element: bytes) -> None:
-        self.length += 1
-        self.tail = uid_of(element)
-        if self._anchor is not NOWHERE and (self.length, self.tail) == self._anchor:
-            self._anchor = NOWHERE
-        run = self.run
+    def _take(self, elements: tuple[bytes, ...]) -> None:
         try:
-            if run is not None:
-                event = decode(element)
-                self.heed(event)
-                run.feed(event)
-            elif not self.broken:
-                self._begin(decode(element))
+            for element in elements:
+                if self.run is not None:
+                    event = decode(element)
+                    if isinstance(event, Heard) and "via" in event.payload:
+                        self.heed(event)
+                    self.run.feed(event)
+                elif not self.broken:
+                    self._begin(decode(element))
         except UndecodableError as error:
             self._give_up("quarantined", error)
         except NondeterminismError as error:
             self._give_up("diverged", error)
+        length, uid = self._anchor
+        if self.length < length <= self.length + len(elements) and uid_of(elements[length - self.length - 1]) == uid:
+            self._anchor = NOWHERE
+        self.length += len(elements)
+        self.tail = uid_of(elements[-1])
 
     def _begin(self, event: AnyEvent) -> None:
         if not isinstance(event, Opened):

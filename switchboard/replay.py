@@ -199,7 +199,7 @@ class _Watch:
     def _moment(self, base: int, index: int) -> Moment:
         element, event, led_to = self._seen[index]
         taker = self._run.takers.get(id(event)) if self._run is not None else None
-        listen = taker.step.listen if taker is not None else None
+        listen = taker.step.prompt.listen if taker is not None else None
         secret = taker is None or bool(getattr(listen, "secret", False))
         return Moment(
             base + index,

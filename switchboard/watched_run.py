@@ -12,6 +12,7 @@ from workflows.listen import AnyListen
 from workflows.opens import Open
 from workflows.registry import Registry
 from workflows.run import Run
+from workflows.turns import Turn
 
 _SLACK_MS: Final = 1_000
 """How much too early an alarm may be on record: the store's clock may have been set back by so much while it was written down."""
@@ -62,9 +63,9 @@ class WatchedRun(Run):
                 raise NondeterminismError(self._position, describe(fired), f"that of step {first}, which is due before it")
         super()._fire(fired)
 
-    def _hear(self, step: Open, event: Heard | Left) -> None:
+    def _take_up(self, step: Open, event: Heard | Left, turn: Turn) -> None:
         self.takers[id(event)] = step
-        super()._hear(step, event)
+        super()._take_up(step, event, turn)
 
 
 @cache

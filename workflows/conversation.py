@@ -69,8 +69,8 @@ class Conversation(Pump):
     @property
     def prompt(self) -> Prompt | None:
         """What the caller can speak to now."""
-        step = self._opens.prompt()
-        return None if step is None or self.failure is not None else Prompt(step.step.listen, step.step.timeout)
+        step = self._opens.prompt
+        return None if step is None or self.failure is not None else step.step.prompt
 
     @property
     def left(self) -> bool:
@@ -159,8 +159,9 @@ class Conversation(Pump):
             if error is not None:
                 self._ready.append((branch, None, error))
                 return
-        name = step.listen.name if step.listen is not None else ",".join(sorted(step.types))
-        due = None if step.timeout is None or self.opened.facts.get("owns_timeouts") else self.now + round(step.timeout * 1000)
+        listen, timeout = step.prompt.listen, step.prompt.timeout
+        name = listen.name if listen is not None else ",".join(sorted(step.types))
+        due = None if timeout is None or self.opened.facts.get("owns_timeouts") else self.now + round(timeout * 1000)
         self._opens.add(Open(id_, "listen", name, step, branch, hears_caller), alarm=due)
 
     def _refuse(self, branch: Branch, step: ListenStep, *, hears_caller: bool) -> Exception | None:
@@ -182,7 +183,7 @@ class Conversation(Pump):
 
     def _hear_at_once(self, event: Heard, turn: Turn) -> bool:
         """Where nothing waits, what the caller sends goes straight to the listen that `_hand_out` would choose: 6 % of a replay."""
-        if self._inbox.items is None and self.restart is None and event.type in CALLER:
+        if self._inbox.items is None and self.restart is None:
             for step in self._opens.steps.values():
                 if step.kind == "listen" and event.type in step.step.types:
                     self._take_up(step, event, turn)
@@ -199,11 +200,8 @@ class Conversation(Pump):
         return False
 
     def _take_up(self, step: Open, event: Heard | Left, turn: Turn) -> None:
-        self.turns.consume(turn, self.prompt if self.turns.unanswered else None)
-        self._hear(step, event)
-
-    def _hear(self, step: Open, event: Heard | Left) -> None:
-        if isinstance(event, Left):
+        self.turns.consume(turn, self.prompt)
+        if not isinstance(event, Heard):
             self._inbox.left = event
             for each in [each for each in self._opens.steps.values() if each.hears_caller]:
                 self._shut(each)

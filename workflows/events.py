@@ -136,7 +136,7 @@ def encode(event: AnyEvent, uid: bytes) -> bytes:
 
 def decode(element: bytes) -> AnyEvent:
     """Read a stored element. Raises `UndecodableError` for whatever this code did not write."""
-    if element[:1] != FORMAT or len(element) <= HEAD:
+    if element[:1] != FORMAT:
         raise UndecodableError(
             f"an element begins with {element[:1].hex() or 'nothing'} where {FORMAT.hex()} was expected: it was written by another format "
             "or damaged. The session is left as it is; see it with `switchboard sessions show`."

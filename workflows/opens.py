@@ -46,12 +46,12 @@ class Opens:
 
     Attributes:
         steps: all of them, by id. `calls`: those that want an effect. `alarms`: due times by step id, ms.
-        alarms_set, alarms_cleared: what the last event changed in the alarms.
+        alarms_set, alarms_cleared: what the last event changed in the alarms. `prompt`: the oldest listen that a caller can speak to.
 
     Of these None is as good as empty: most runs rest, and empty tables add up.
     """
 
-    __slots__ = ("_shape", "alarms", "alarms_cleared", "alarms_set", "calls", "steps")
+    __slots__ = ("_shape", "alarms", "alarms_cleared", "alarms_set", "calls", "prompt", "steps")
 
     def __init__(self) -> None:
         self.steps: dict[str, Open] = {}
@@ -60,6 +60,7 @@ class Opens:
         self.alarms: dict[str, int] | None = None
         self.alarms_set: dict[str, int] | None = None
         self.alarms_cleared: list[str] | None = None
+        self.prompt: Open | None = None
 
     def begin_event(self) -> None:
         """Another event is fed: the changes in the alarms are counted from here."""
@@ -70,6 +71,8 @@ class Opens:
         id_ = step.id
         self.steps[id_] = step.branch.open = step
         self._shape = None
+        if step.hears_caller and self.prompt is None:
+            self.prompt = step
         if wants:
             if self.calls is None:
                 self.calls = {}
@@ -86,6 +89,8 @@ class Opens:
         id_ = step.id
         step.branch.open = self._shape = None
         self.steps.pop(id_, None)
+        if step is self.prompt:
+            self.prompt = next((each for each in self.steps.values() if each.hears_caller), None) if self.steps else None
         if self.calls is not None:
             self.calls.pop(id_, None)
             self.calls = self.calls or None
@@ -99,14 +104,7 @@ class Opens:
     def clear(self) -> None:
         """Forget all of them."""
         self.steps.clear()
-        self.calls = None
-
-    def prompt(self) -> Open | None:
-        """The oldest listen that a caller can speak to."""
-        for step in self.steps.values():
-            if step.hears_caller:
-                return step
-        return None
+        self.calls = self.prompt = None
 
     def rival(self, types: frozenset[str]) -> Open | None:
         """A listen that hears one of `types` already."""

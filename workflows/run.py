@@ -13,15 +13,15 @@ import msgspec
 from workflows.branches import Branch, let_go, unstarted
 from workflows.conversation import Conversation
 from workflows.errors import NondeterminismError, StepFailed, UndecodableError, WorkflowError
-from workflows.events import AnyEvent, CarriedErrand, Fired, Heard, Left, Memo, Opened, Prompt, Sent, describe
-from workflows.inputs import Silence
+from workflows.events import AnyEvent, CarriedErrand, Fired, Heard, Left, Memo, Opened, Sent, describe
+from workflows.inputs import CALLER, Silence
 from workflows.opens import Open
 from workflows.outgoing import APOLOGY, Unsent
 from workflows.pump import Failure
 from workflows.registry import Registry
 from workflows.steps import CallStep, CancelStep, Errand, StartStep
 from workflows.talk import Talk
-from workflows.turns import Said
+from workflows.turns import Said, State
 
 __all__ = ["Failure", "Open", "Progress", "Run"]
 
@@ -94,7 +94,7 @@ class Run(Conversation):
     @property
     def quiescent(self) -> bool:
         """It listens to the caller, or has ended, or wants no effect: it waits for the world, not for us."""
-        return self.restart is None and (not self.calls or self._opens.prompt() is not None)
+        return self.restart is None and (not self.calls or self._opens.prompt is not None)
 
     @property
     def queued(self) -> list[Heard | Left]:
@@ -144,7 +144,8 @@ class Run(Conversation):
         self._position += 1
         self._opens.begin_event()
         self.turns.before = self.turns.count
-        self.now = max(self.now, event.at)
+        if event.at > self.now:
+            self.now = event.at
         match event:
             case Heard() | Left():
                 self._arrive(event)
@@ -183,14 +184,15 @@ class Run(Conversation):
         if self.failure is not None or self.ended:
             return
         if isinstance(event, Heard):
-            if event.type == "cancel":
+            if event.type in CALLER:
+                if self._hear_at_once(event, turn):
+                    return
+            elif event.type == "cancel":
                 self.cancelled = True
                 self._end()
                 return
-            if event.type == "errand" and not isinstance(event.payload.get("errand"), str):
+            elif event.type == "errand" and not isinstance(event.payload.get("errand"), str):
                 raise UndecodableError(f"event {self._position}, {describe(event)}, makes no sense: it names no errand")
-            if self._hear_at_once(event, turn):
-                return
         self._inbox.put(event, turn)
 
     def _remember(self, memo: Memo) -> None:
@@ -245,9 +247,10 @@ class Run(Conversation):
         if self.failure is not None:
             self._opens.calls = None
             self.restart = None
-        elif self.turns.outgoing is not None and (step := self._opens.prompt()) is not None:
-            self.turns.outgoing.ask(step.id, Prompt(step.step.listen, step.step.timeout), self._position)
+        elif self.turns.outgoing is not None and (step := self._opens.prompt) is not None:
+            self.turns.outgoing.ask(step.id, step.step.prompt, self._position)
         if self.turns.open and self.restart is None:
             prompt = self.prompt
             if prompt is not None or self._opens.calls is None:
-                self.turns.settle(prompt, ended=self.ended, failed=self.failure is not None)
+                unheard: State = "failed" if self.failure is not None else "ended" if self.ended else "kept"
+                self.turns.settle(prompt, unheard, ended=self.ended)

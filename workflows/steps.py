@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from workflows.listen import AnyListen
+from workflows.events import Prompt
 
 if TYPE_CHECKING:
     from workflows.effects import Effect
@@ -31,11 +31,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class ListenStep(Step, frozen=True, gc=False):
-    """The next input of one of `types`; `listen` says how the caller can speak, `timeout` (seconds) how long it is waited for."""
+    """The next input of one of `types`; `prompt` says how the caller can speak, and how long that is waited for."""
 
     types: frozenset[str]
-    listen: AnyListen | None = None
-    timeout: float | None = None
+    prompt: Prompt = Prompt()
 
 
 class CallStep(Step, frozen=True):

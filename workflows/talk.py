@@ -12,6 +12,7 @@ import msgspec
 
 from workflows.effects import Effect
 from workflows.errors import ArgumentsError, NoAnswer, NotUnderstood
+from workflows.events import Prompt
 from workflows.inputs import TYPES, Heard, Input, Recording, Silence, Transferred
 from workflows.listen import AnyListen, Listen, Message, Transfer
 from workflows.outputs import Output, Play, Say, Ssml
@@ -193,7 +194,7 @@ class Talk:
         """Take a message of at most `seconds`; on a text channel, the next text. Raises `NoAnswer` when nothing was recorded."""
         if prompt is not None:
             self.say(prompt)
-        match await trap(ListenStep(RECORDED, Message(seconds), self._timeout)):
+        match await trap(ListenStep(RECORDED, Prompt(Message(seconds), self._timeout))):
             case Recording() as recording:
                 return recording
             case Heard(text=text) if text.strip():
@@ -203,7 +204,7 @@ class Talk:
 
     async def transfer(self, number: str, *, seconds: int = 30) -> Transferred:
         """Hand the caller over to a person at `number`, ringing for `seconds`; gives how it went, busy and no-answer included."""
-        match await trap(ListenStep(TRANSFERRED, Transfer(number, seconds))):
+        match await trap(ListenStep(TRANSFERRED, Prompt(Transfer(number, seconds)))):
             case Transferred() as transferred:
                 return transferred
             case _:
@@ -272,11 +273,11 @@ class Talk:
     def _listening(self, listen: Listen[Any], timeout: float | None) -> ListenStep:
         if not isinstance(listen, AnyListen):
             raise ArgumentsError(f"{listen!r} is no listen; take Words(), Digits(n), Choice({{…}}), YesNo() or Intents({{…}})")
-        return ListenStep(DIGITS, listen, self._timeout if timeout is None else timeout)
+        return ListenStep(DIGITS, Prompt(listen, self._timeout if timeout is None else timeout))
 
 
 def _understand(listen: Listen[T], heard: Heard | Silence) -> T:
-    if isinstance(heard, Silence):
+    if not isinstance(heard, Heard):
         raise NoAnswer("nobody answered")
     try:
         return listen.parse(heard)

@@ -6,6 +6,7 @@ good. All of it follows from the history alone, so every replica gives the same 
 """
 
 from bisect import bisect
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from workflows.outgoing import Outgoing, Unsent
 from workflows.outputs import Output
 
 KEPT_TURNS = 16
-"""Answers kept beside a run, at least; older ones are found by replaying."""
+"""Turns kept beside a run, at least, with their answers; older answers are found by replaying."""
 
 CARRIED_IDS = 256
 CARRIED_MS = 3_600_000
@@ -163,11 +164,14 @@ class Turns:
         """The number of the last output."""
         return self._log[-1][:2] if self._log else None
 
-    def settle(self, prompt: Prompt | None, *, ended: bool, failed: bool) -> None:
-        """The run is quiescent: every open turn gets its answer."""
+    def settle(self, prompt: Prompt | None, unheard: State, *, ended: bool) -> None:
+        """The run is quiescent: every open turn gets its answer.
+
+        `unheard`: what becomes of a turn that nothing has listened for, `kept`, `ended` or `failed`, which every turn has then.
+        """
         for turn in self.open:
-            state: State = "failed" if failed else "answered" if turn.consumed else "ended" if ended else "kept"
-            self._close(turn, state, prompt, ended=ended)
+            self._close(turn, "answered" if turn.consumed and unheard != "failed" else unheard, prompt)
+            turn.ended = ended
         self.open = ()
         if len(self.last) > self._most:
             self._trim()
@@ -236,7 +240,7 @@ class Turns:
     def _answer_early(self, turn: Turn, prompt: Prompt | None) -> None:
         """An open turn gets its answer before the run is quiescent."""
         assert self.open
-        self._close(turn, "answered", prompt, ended=False)
+        self._close(turn, "answered", prompt)
         self.open.remove(turn)
 
     def _forget(self, id_: str, at: int) -> None:
@@ -245,22 +249,19 @@ class Turns:
             self._forgotten = {}
         self._forgotten[id_] = at
 
-    def _close(self, turn: Turn, state: State, prompt: Prompt | None, *, ended: bool) -> None:
+    def _close(self, turn: Turn, state: State, prompt: Prompt | None) -> None:
         turn.end = self.count
         turn.state = state
         turn.prompt = prompt
-        if ended:
-            turn.ended = True
         if not turn.consumed:  # whatever was said while it waited was said to others
             turn.start = turn.end
 
     def _trim(self) -> None:
         """Forget the oldest answers, but not what waits to be consumed; only now and then, since that may be long."""
-        answered = [turn for turn in self.last.values() if turn.consumed and turn.end is not None and turn is not self.current]
-        for turn in answered[:-KEPT_TURNS]:
-            del self.last[turn.id]
-            self._forget(turn.id, turn.at)
+        for turn in list(islice(self.last.values(), len(self.last) - KEPT_TURNS)):
+            if turn.consumed and turn.end is not None and turn is not self.current:
+                del self.last[turn.id]
+                self._forget(turn.id, turn.at)
         self._most = len(self.last) + KEPT_TURNS
-        kept = answered[-KEPT_TURNS:] if self.current is None else [*answered[-KEPT_TURNS:], self.current]
-        start = min([self.before, *(turn.start for turn in kept)])
+        start = min([self.before, *[turn.start for turn in self.last.values() if turn.consumed]])
         del self._log[: max(start - self._base, 0)]

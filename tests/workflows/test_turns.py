@@ -309,7 +309,7 @@ def test_a_restart_carries_the_last_answers_and_the_recent_ids() -> None:
         at = NOON - CARRIED_MS + index  # the first of them is an hour old
         turn = turns.arrive(f"id{index}", index, at)
         turns.consume(turn, None)
-        turns.settle(None, ended=False, failed=False)
+        turns.settle(None, "kept", ended=False)
     carried = turns.carry(NOON)
     assert len(carried) == CARRIED_IDS
     assert [each.state for each in carried].count("done") == KEPT_TURNS
