@@ -62,12 +62,13 @@ async def read_body(request: web.Request, limits: Limits) -> bytes:
     Raises `HTTPRequestEntityTooLarge` (413) over `max_body`, at once when the request says so itself; `HTTPRequestTimeout` (408) when it
     takes longer than `body_seconds`; `HTTPBadRequest` (400) when its chunks are broken or the client has left. Each closes the connection.
     """
-    declared = request.content_length
-    if declared is not None and declared > limits.max_body:
-        raise _closing(web.HTTPRequestEntityTooLarge(limits.max_body, declared))
-    if request.content.is_eof():  # it came with the head, as most do
-        body = request.content.read_nowait()
+    content = request.content
+    if content.is_eof() and content is not EMPTY_PAYLOAD:  # it came with the head, as most do
+        body = b"".join(content._buffer)  # noqa: SLF001 - read_nowait() would parse on, for nothing
     else:
+        declared = request.content_length
+        if declared is not None and declared > limits.max_body:
+            raise _closing(web.HTTPRequestEntityTooLarge(limits.max_body, declared))
         body = await _rest(request, limits)
     if len(body) > limits.max_body:
         raise _closing(web.HTTPRequestEntityTooLarge(limits.max_body, len(body)))
@@ -142,8 +143,8 @@ class GuardedServer(web.Server):
         self._handle = plain.request_handler
         self._endpoints = endpoints
 
-    async def _admit(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Refuse a head that is not UTF-8: aiohttp makes lone surrogates of it, and whoever encodes them again raises."""
+    def _admit(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        """Have a request answered, but not one whose head is no UTF-8: aiohttp makes lone surrogates of it, and who encodes them raises."""
         headers = request.headers
         head = "".join((request.raw_path, *headers.values()))
         if not head.isascii():
@@ -151,14 +152,9 @@ class GuardedServer(web.Server):
                 head.encode()
             except UnicodeEncodeError:
                 self.counters["requests_malformed"] += 1
-                return _plain(_closing(web.HTTPBadRequest()))
+                raise _closing(web.HTTPBadRequest()) from None
         endpoint = self._endpoints.get((request.method, request.rel_url.raw_path))
-        try:
-            if endpoint is not None and "Expect" not in headers:
-                return await endpoint(request)
-            return await self._handle(request)
-        except web.HTTPException as refusal:
-            return _plain(refusal)
+        return self._handle(request) if endpoint is None or "Expect" in headers else endpoint(request)
 
     def __call__(self) -> web.RequestHandler:
         """See `web.Server`: makes a connection."""
@@ -237,7 +233,8 @@ class GuardedConnection(web.RequestHandler):
         super().data_received(data)
         self._close |= closing
         if self._request_count != known:
-            self._head_arrived()
+            if self._head_timer is not None:
+                self._head_arrived()
             message, body = self._messages[-1]
             if not isinstance(message, RawRequestMessage):
                 message.exc.__traceback__ = None  # it holds us
@@ -252,39 +249,55 @@ class GuardedConnection(web.RequestHandler):
             elif self._head_timer is None:
                 self._await_head()
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
-        """Write a whole response in one piece; aiohttp's own way, which is for all others, takes three times as long."""
-        transport = self.transport
+        """Have a request answered, and write a whole answer in one piece; for all others there is aiohttp's own way, which takes longer."""
+        self._current_request = request
+        try:
+            answer = await request_handler(request)
+        except web.HTTPException as refusal:
+            answer = _plain(refusal)
+        except TimeoutError:
+            answer = self.handle_error(request, HTTPStatus.GATEWAY_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - it is logged
+            answer = self.handle_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, error)
+        finally:
+            self._current_request = None
         if self._guard.ends_connections():
-            resp.force_close()
+            answer.force_close()
+        transport = self.transport
+        body = answer.body if type(answer) is web.Response else None
         if (
-            type(resp) is not web.Response
-            or type(resp.body) is not bytes
-            or not resp.body  # a status may want no length then
-            or resp.prepared
-            or resp.cookies
-            or resp.compression
+            type(body) is not bytes
+            or not body  # a status may want no length then
+            or answer.prepared
+            or answer._cookies  # noqa: SLF001 - its property makes some
+            or answer.compression
             or request.version != HttpVersion11
             or request.method == "HEAD"
             or self._upgraded
             or transport is None
             or transport.is_closing()
         ):
-            return await super().finish_response(request, resp, start_time)
+            return await self.finish_response(request, answer, start_time)
         request._finish()  # noqa: SLF001 - what aiohttp does first
-        if resp.keep_alive is None:
-            resp._keep_alive = request.keep_alive  # noqa: SLF001 - it has no setter
-        headers = resp.headers
-        headers["Content-Length"] = str(len(resp.body))
+        keep_alive = answer.keep_alive
+        if keep_alive is None:
+            answer._keep_alive = keep_alive = request.keep_alive  # noqa: SLF001 - it has no setter
+        headers = answer.headers
+        headers["Content-Length"] = str(len(body))
         headers["Date"] = rfc822_formatted_time()
-        if not resp.keep_alive:
+        if not keep_alive:
             headers["Connection"] = "close"
-        transport.write(_serialize_headers(f"HTTP/1.1 {resp.status} {resp.reason}", headers) + resp.body)
-        resp._eof_sent = True  # noqa: SLF001 - it has no setter
-        await self._drain_helper()
-        return resp, False
+        transport.write(_serialize_headers(f"HTTP/1.1 {answer.status} {answer.reason}", headers) + body)
+        answer._eof_sent = True  # noqa: SLF001 - it has no setter
+        if self._paused:
+            await self._drain_helper()
+        return answer, False
 
     @property
     def running(self) -> bool:

@@ -64,6 +64,8 @@ class Guarded:
                 web.get("/brim", self._brim),
                 web.get("/socket", self._socket),
                 web.get("/bug", self._bug),
+                web.get("/late", self._late),
+                web.get("/nothing", self._nothing),
                 web.route("*", "/{any:.*}", self._measure),
             ]
         )
@@ -146,6 +148,12 @@ class Guarded:
 
     async def _bug(self, _: web.Request) -> web.Response:
         return web.Response(text=str(1 / 0))
+
+    async def _late(self, _: web.Request) -> web.Response:
+        raise TimeoutError
+
+    async def _nothing(self, _: web.Request) -> web.Response:
+        return None  # type: ignore[return-value]  # an endpoint with a bug
 
 
 class Client:
@@ -761,6 +769,20 @@ async def test_whoever_comes_while_the_server_takes_leave_is_served_as_long_as_i
 
 
 # -- what it says --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_endpoint_that_is_late_or_forgets_to_answer_is_answered_for(loop: str) -> None:
+    async def scene() -> None:
+        server = Guarded(PATIENT)
+        await server.start()
+        for path, status in ((b"/late", b"504 Gateway Timeout"), (b"/nothing", b"500 Internal Server Error")):
+            answer = await server.say(GET.replace(b"/", path, 1).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert answer.startswith(b"HTTP/1.1 " + status)
+        await server.runner.cleanup()
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(scene())
 
 
 @pytest.mark.parametrize("loop", LOOPS)
