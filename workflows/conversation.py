@@ -137,7 +137,7 @@ class Conversation(Pump):
                 self.restart = Open(id_, "restart", workflow.name, step, branch)
                 self._opens.add(self.restart)
             case _:
-                self._fail(WorkflowError(f"unknown step {step!r}"))
+                self._refuse_foreign(branch)
 
     def _shut(self, step: Open) -> None:
         self._opens.remove(step)
@@ -181,15 +181,6 @@ class Conversation(Pump):
             return CallerLeft("the caller has left")
         return None
 
-    def _hear_at_once(self, event: Heard, turn: Turn) -> bool:
-        """Where nothing waits, what the caller sends goes straight to the listen that `_hand_out` would choose: 6 % of a replay."""
-        if self._inbox.items is None and self.restart is None:
-            for step in self._opens.steps.values():
-                if step.kind == "listen" and event.type in step.step.types:
-                    self._take_up(step, event, turn)
-                    return True
-        return False
-
     def _hand_out(self) -> bool:
         inbox = self._inbox
         if inbox.items is not None:
@@ -200,7 +191,8 @@ class Conversation(Pump):
         return False
 
     def _take_up(self, step: Open, event: Heard | Left, turn: Turn) -> None:
-        self.turns.consume(turn, self.prompt)
+        asked = self._opens.prompt
+        self.turns.consume(turn, None if asked is None else asked.step.prompt)
         if not isinstance(event, Heard):
             self._inbox.left = event
             for each in [each for each in self._opens.steps.values() if each.hears_caller]:

@@ -62,10 +62,6 @@ class Opens:
         self.alarms_cleared: list[str] | None = None
         self.prompt: Open | None = None
 
-    def begin_event(self) -> None:
-        """Another event is fed: the changes in the alarms are counted from here."""
-        self.alarms_set = self.alarms_cleared = None
-
     def add(self, step: Open, *, alarm: int | None = None, wants: bool = False) -> None:
         """A branch waits at this step: until `alarm` (ms) at most, or until the effect that it wants is on record."""
         id_ = step.id

@@ -82,33 +82,31 @@ class Pump(ABC):
             if steps > MOST_STEPS:
                 where = places(branch.coroutine)[-1]
                 self._fail(RunawayError(f"{steps:,} steps without an end, last at {where}. Is a loop missing its way out?"))
+                return
+            try:
+                step = branch.coroutine.send(value) if error is None else branch.coroutine.throw(error)
+            except StopIteration as stop:
+                self._finish(branch, stop.value)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - whatever the author's code raises is a fact about the conversation
+                # Without our own frame, which holds the run: a kept error would keep what is to be freed by reference counts alone.
+                raised.__traceback__ = raised.__traceback__ and raised.__traceback__.tb_next
+                self._break(branch, raised)
             else:
-                self._advance(branch, value, error)
-
-    def _advance(self, branch: Branch, value: Any, error: BaseException | None) -> None:
-        try:
-            step = branch.coroutine.send(value) if error is None else branch.coroutine.throw(error)
-        except StopIteration as stop:
-            self._finish(branch, stop.value)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as raised:  # noqa: BLE001 - whatever the author's code raises is a fact about the conversation
-            # Without our own frame, which holds the run: a kept error would keep what is to be freed by reference counts alone.
-            raised.__traceback__ = raised.__traceback__ and raised.__traceback__.tb_next
-            self._break(branch, raised)
-        else:
-            if isinstance(step, Step):
                 id_ = f"{branch.prefix}{branch.count}"
                 branch.count += 1
                 self._begin(branch, id_, step)
-            else:
-                where = " → ".join(places(branch.coroutine))
-                self._fail(
-                    ForeignAwaitError(
-                        f"{where}: awaits something that is no step of its talk. A workflow awaits only talk.… and other workflows; "
-                        "put the call into an @effect and await talk.call(…)."
-                    )
-                )
+
+    def _refuse_foreign(self, branch: Branch) -> None:
+        """A branch awaits what is no step."""
+        where = " → ".join(places(branch.coroutine))
+        self._fail(
+            ForeignAwaitError(
+                f"{where}: awaits something that is no step of its talk. A workflow awaits only talk.… and other workflows; "
+                "put the call into an @effect and await talk.call(…)."
+            )
+        )
 
     def _fork(self, branch: Branch, id_: str, step: FirstStep | GatherStep) -> None:
         group = branch.below = Group(branch, id_, step.branches, takes_first=isinstance(step, FirstStep))

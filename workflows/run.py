@@ -142,9 +142,9 @@ class Run(Conversation):
         if self.failure is None and event.shape != self._opens.shape() and not isinstance(event, Sent):  # which a failed run may have, too
             raise NondeterminismError(self._position + 1, f"{describe(event)}, recorded when other steps were open", self.wanted())
         self._position += 1
-        self._opens.begin_event()
+        self._opens.alarms_set = self._opens.alarms_cleared = None
         self.turns.before = self.turns.count
-        if event.at > self.now:
+        if event.at > self.now:  # noqa: PLR1730 - max() takes six times as long
             self.now = event.at
         match event:
             case Heard() | Left():
@@ -166,7 +166,7 @@ class Run(Conversation):
     def close(self) -> None:
         """Let go of the conversation without a word: `finally` blocks run, but nothing that they say or start counts."""
         self._closed = True
-        self._opens.begin_event()  # what the last event led to stays as it was
+        self._opens.alarms_set = self._opens.alarms_cleared = None  # what the last event led to stays as it was
         if self._root is not None:
             never = [each for branch in self._root.tree() if not branch.closed for each in unstarted(branch.coroutine)]
             self._close_branch(self._root)
@@ -185,7 +185,9 @@ class Run(Conversation):
             return
         if isinstance(event, Heard):
             if event.type in CALLER:
-                if self._hear_at_once(event, turn):
+                listen = self._opens.prompt
+                if listen is not None and event.type in listen.step.types and self._inbox.items is None and self.restart is None:
+                    self._take_up(listen, event, turn)  # as `_hand_out` would give it
                     return
             elif event.type == "cancel":
                 self.cancelled = True
@@ -244,13 +246,14 @@ class Run(Conversation):
                 raise NondeterminismError(self._position, f"{describe(sent)}, {problem}", self.wanted())
 
     def _settle(self) -> None:
+        opens, prompt = self._opens, None
         if self.failure is not None:
-            self._opens.calls = None
+            opens.calls = None
             self.restart = None
-        elif self.turns.outgoing is not None and (step := self._opens.prompt) is not None:
-            self.turns.outgoing.ask(step.id, step.step.prompt, self._position)
-        if self.turns.open and self.restart is None:
-            prompt = self.prompt
-            if prompt is not None or self._opens.calls is None:
-                unheard: State = "failed" if self.failure is not None else "ended" if self.ended else "kept"
-                self.turns.settle(prompt, unheard, ended=self.ended)
+        elif (listen := opens.prompt) is not None:
+            prompt = listen.step.prompt
+            if self.turns.outgoing is not None:
+                self.turns.outgoing.ask(listen.id, prompt, self._position)
+        if self.turns.open and self.restart is None and (prompt is not None or opens.calls is None):
+            unheard: State = "failed" if self.failure is not None else "ended" if self.ended else "kept"
+            self.turns.settle(prompt, unheard, ended=self.ended)

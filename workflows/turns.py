@@ -170,8 +170,11 @@ class Turns:
         `unheard`: what becomes of a turn that nothing has listened for, `kept`, `ended` or `failed`, which every turn has then.
         """
         for turn in self.open:
-            self._close(turn, "answered" if turn.consumed and unheard != "failed" else unheard, prompt)
-            turn.ended = ended
+            turn.end, turn.prompt, turn.ended = self.count, prompt, ended
+            if turn.consumed:
+                turn.state = "answered" if unheard != "failed" else unheard
+            else:  # whatever was said while it waited was said to others
+                turn.state, turn.start = unheard, self.count
         self.open = ()
         if len(self.last) > self._most:
             self._trim()
@@ -218,7 +221,8 @@ class Turns:
     def resume(self, carried: Carried) -> None:
         """Take a dedupe id over from the generation before."""
         if carried.state == "handled":
-            self._forget(carried.id, carried.at)
+            self._forgotten = self._forgotten or {}
+            self._forgotten[carried.id] = carried.at
             return
         turn = self.last[carried.id] = Turn(carried.id, carried.turn, carried.at, self.count)
         turn.consumed = carried.state != "queued"
@@ -240,28 +244,18 @@ class Turns:
     def _answer_early(self, turn: Turn, prompt: Prompt | None) -> None:
         """An open turn gets its answer before the run is quiescent."""
         assert self.open
-        self._close(turn, "answered", prompt)
+        turn.end, turn.prompt, turn.state = self.count, prompt, "answered"
+        if not turn.consumed:
+            turn.start = self.count
         self.open.remove(turn)
-
-    def _forget(self, id_: str, at: int) -> None:
-        """Know an inbound by its id alone."""
-        if self._forgotten is None:
-            self._forgotten = {}
-        self._forgotten[id_] = at
-
-    def _close(self, turn: Turn, state: State, prompt: Prompt | None) -> None:
-        turn.end = self.count
-        turn.state = state
-        turn.prompt = prompt
-        if not turn.consumed:  # whatever was said while it waited was said to others
-            turn.start = turn.end
 
     def _trim(self) -> None:
         """Forget the oldest answers, but not what waits to be consumed; only now and then, since that may be long."""
+        forgotten = self._forgotten = self._forgotten or {}
         for turn in list(islice(self.last.values(), len(self.last) - KEPT_TURNS)):
             if turn.consumed and turn.end is not None and turn is not self.current:
                 del self.last[turn.id]
-                self._forget(turn.id, turn.at)
+                forgotten[turn.id] = turn.at
         self._most = len(self.last) + KEPT_TURNS
         start = min([self.before, *[turn.start for turn in self.last.values() if turn.consumed]])
         del self._log[: max(start - self._base, 0)]

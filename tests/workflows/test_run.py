@@ -14,7 +14,7 @@ import pytest
 from support.bare_run import NOON, UID, BareRun, replayed
 
 from workflows import CallerLeft, Digits, ErrandDone, NoAnswer, NotUnderstood, StepFailed, Talk, Words, effect, workflow
-from workflows.errors import NondeterminismError, UndecodableError, WorkflowError
+from workflows.errors import ForeignAwaitError, NondeterminismError, UndecodableError
 from workflows.events import Fired, Heard, Memo, Opened, decode
 from workflows.registry import Registry
 from workflows.run import Run
@@ -565,4 +565,4 @@ def test_an_unknown_step_is_a_bug() -> None:
 
     failure = BareRun(odd).run.failure
     assert failure is not None
-    assert failure.kind == WorkflowError.__name__
+    assert failure.kind == ForeignAwaitError.__name__
