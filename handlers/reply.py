@@ -47,13 +47,15 @@ class ReplyTo(Generic[T]):
 
     async def get(self, timeout: float | None = None) -> T:
         """Wait for the answer; `TimeoutError` after `timeout` seconds, when it can only be collected."""
-        if timeout is None or self._future.done():
-            return await self._future
-        late = asyncio.get_running_loop().call_later(timeout, self._future.cancel)  # a third of the price of asyncio.wait_for
+        future = self._future
+        if timeout is None or future.done():
+            return await future
+        loop = future.get_loop()
+        late = loop.call_later(timeout, future.cancel)  # a third of the price of asyncio.wait_for
         try:
-            return await self._future
+            return await future
         except asyncio.CancelledError:
-            if self._future.cancelled() and (self._given_up or late.when() <= asyncio.get_running_loop().time()):
+            if future.cancelled() and (self._given_up or late.when() <= loop.time()):
                 raise TimeoutError from None
             raise
         finally:

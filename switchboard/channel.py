@@ -53,6 +53,7 @@ class Exchange:
         settings: all of them; secrets included, so never log it.
         limits: of a request's body, for `guard.read_body`.
         counters: where a channel counts what it refuses.
+        counts_callers: whether `send` has to be told whose an input is.
         leaving: set when the server stops; what a channel fetches or is sent by itself it takes no more then.
     """
 
@@ -64,11 +65,15 @@ class Exchange:
         self._house = house
         self._post = house.post
         rate = settings.limits.per_caller
+        self.counts_callers = rate is not None
         self._rates = None if rate is None else Rates(rate)
         self._most = max(1, int(limits.max_connections * SHARE))
         self._waiting: set[ReplyTo[Answer]] = set()
         self._patience = math.inf
         self._tells = settings.logs.turns
+        public_url = settings.server.public_url
+        self._public = None if public_url is None else public_url.rstrip("/")
+        self._proxies = settings.server.trusted_proxies
         self._quiet_until = 0.0
 
     def public_url(self, request: web.Request) -> str:
@@ -76,11 +81,10 @@ class Exchange:
 
         It is the configured public URL's, else what a trusted proxy says (the first of several values), else the request's own.
         """
-        public_url = self.settings.server.public_url
-        if public_url is not None:
-            return public_url.rstrip("/") + request.raw_path
+        if self._public is not None:
+            return self._public + request.raw_path
         scheme, host = request.scheme, request.headers.get("Host", "")
-        if request.remote and self._trusts(request.remote):
+        if self._proxies and self._trusts(request.remote or ""):
             scheme = request.headers.get("X-Forwarded-Proto", scheme).partition(",")[0].strip()
             host = request.headers.get("X-Forwarded-Host", host).partition(",")[0].strip()
         return f"{scheme}://{host}{request.raw_path}"
@@ -99,9 +103,8 @@ class Exchange:
         return str(ip_network((whole, SITE_BITS), strict=False)) if isinstance(whole, IPv6Address) else str(whole)
 
     def _trusts(self, address: str) -> bool:
-        proxies = self.settings.server.trusted_proxies
         try:
-            return bool(proxies) and any(_ip(address) in each for each in proxies)
+            return any(_ip(address) in each for each in self._proxies)
         except ValueError:
             return False
 
