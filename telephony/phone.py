@@ -8,10 +8,11 @@ replica. Contract: rows TV1 to TV12 of `docs/channels.md`; https://www.twilio.co
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from aiohttp import web
+from aiohttp.helpers import parse_content_type
 
 from handlers.errors import HandlerError, OverloadError, TooOftenError
 from handlers.messages import Inbound
@@ -23,8 +24,8 @@ from telephony.errors import FormError
 from telephony.twilio_signature import signed, signed_body
 from workflows.events import Prompt
 from workflows.listen import Choice, Digits, Intents, Message, Transfer, Words, YesNo
-from workflows.outputs import Output, Play, Say, Ssml
-from workflows.turns import Answer
+from workflows.outputs import Say, Ssml
+from workflows.turns import Answer, Said
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ LOST = "Sorry, this call cannot be continued. Please call again."
 TOO_LONG = "Sorry, this takes longer than it should. Please call again later."
 
 FACTS: dict[str, object] = {"owns_timeouts": True, "can_deliver": False}
+
+XML = {"Content-Type": "text/xml; charset=utf-8"}
+
+ROOM = twiml.LIMIT - 4_000
+"""Bytes of an answer for what is said; the rest is for the verbs around it."""
 
 Fields = dict[str, str]
 
@@ -89,19 +95,24 @@ class Phone:
         session = f"phone:{fields['CallSid']}"
         turn = _number(query.get("turn"))
         try:
-            if "again" in query and turn is not None:
+            if turn is not None and "again" in query:
                 answer = await self._ask_again(session, turn)
             elif turn is not None and "offset" in query:
                 answer = await self._poll(session, turn, _number(query["offset"]) or 0)
             else:
-                answer = await self._take(session, turn, fields, line)
+                inbound = _inbound(session, turn, fields, line)
+                limited = self._exchange.counts_callers and inbound.type not in UNLIMITED
+                answer = await self._exchange.send(inbound, PATIENCE, _caller(session, fields) if limited else "")
+                if answer is None:
+                    answer = await self._exchange.collect(session, inbound.id, 0)
         except OverloadError as error:
             words = TOO_OFTEN if isinstance(error, TooOftenError) else BUSY
             return self._one_moment(turn, _number(query.get("again")) or 0, words)
         except HandlerError as error:
             logger.warning("the caller hears one moment: %s", error)
             return self._one_moment(turn, _number(query.get("again")) or 0)
-        return _xml(*self._render(answer, line, _number(query.get("polls")) or 0))
+        assert answer is not None, "what is not waited for is answered at once"
+        return _xml(*self._render(answer, line, query))
 
     async def _status(self, request: web.Request) -> web.Response:
         fields = await self._read(request)
@@ -129,32 +140,15 @@ class Phone:
 
     # -- turns -----------------------------------------------------------------------------------------------------------------------------
 
-    async def _take(self, session: str, turn: int | None, fields: Fields, line: Line) -> Answer:
-        if turn is None:
-            begin = opening(line, "phone", fields.get("To", ""), fields.get("From"), FACTS)
-            inbound = Inbound(session, "start", opening=begin, fresh=True)
-        else:
-            type_, payload = _heard(fields)
-            inbound = Inbound(session, "left" if type_ == "left" else str(turn), type_, payload)
-        answer = await self._exchange.send(inbound, PATIENCE, "" if inbound.type in UNLIMITED else _caller(session, fields))
-        if answer is None:
-            answer = await self._exchange.collect(session, inbound.id, 0)
-        assert answer is not None, "what is not waited for is answered at once"
-        return answer
-
-    async def _poll(self, session: str, turn: int, offset: int) -> Answer:
+    async def _poll(self, session: str, turn: int, offset: int) -> Answer | None:
         answer = await self._exchange.collect(session, turn, offset, PATIENCE)
-        if answer is None:
-            answer = await self._exchange.collect(session, turn, offset)
-        assert answer is not None, "what is not waited for is answered at once"
-        return answer
+        return answer or await self._exchange.collect(session, turn, offset)
 
-    async def _ask_again(self, session: str, turn: int) -> Answer:
+    async def _ask_again(self, session: str, turn: int) -> Answer | None:
         """After a failure of the store: the answer to the caller's last input if that is on record, else the question anew."""
         answer = await self._exchange.collect(session, str(turn), 0)
         if answer is None or answer.state == "handled":
             answer = await self._exchange.collect(session, turn, 0)
-        assert answer is not None, "what is not waited for is answered at once"
         return answer
 
     def _one_moment(self, turn: int | None, times: int, words: str = ONE_MOMENT) -> web.Response:
@@ -165,13 +159,14 @@ class Phone:
 
     # -- TwiML -----------------------------------------------------------------------------------------------------------------------------
 
-    def _render(self, answer: Answer, line: Line, polls: int) -> list[twiml.Verb]:
-        said = [_spoken(output, line) for output in _within_limit([output for _, _, output in answer.said])]
+    def _render(self, answer: Answer, line: Line, query: Mapping[str, str]) -> list[twiml.Verb]:
+        said = _spoken(answer.said, line)
         if answer.ended or answer.state in ("ended", "failed", "handled"):
             if not said and answer.state in ("failed", "handled"):
                 said = [twiml.say(LOST)]
             return [*said, twiml.hangup()]
         if answer.prompt is None or answer.state == "running":
+            polls = _number(query.get("polls")) or 0
             if polls >= POLLS:
                 return [*said, twiml.say(TOO_LONG), twiml.hangup()]
             if answer.state == "running" and not said and not polls:
@@ -184,7 +179,9 @@ class Phone:
 
     async def _read(self, request: web.Request) -> Fields:
         """Limits, signature, fields: 403 for a stranger, 4xx for what is no call; nothing of it is stored."""
-        signature = _only(request.headers.getall("X-Twilio-Signature", ()))
+        headers = request.headers
+        signatures = headers.getall("X-Twilio-Signature", ())
+        signature = signatures[0] if len(signatures) == 1 else None  # of two, nobody can tell which one a proxy in front has looked at
         url = self._exchange.public_url(request)
         pairs: list[tuple[str, str]] = []
         try:
@@ -193,7 +190,7 @@ class Phone:
                 genuine = signed(self._token, url, (), signature)
             else:
                 body = await read_body(request, self._exchange.limits)
-                if request.content_type == "application/x-www-form-urlencoded":
+                if parse_content_type(headers.get("Content-Type", ""))[0] == "application/x-www-form-urlencoded":
                     pairs = form.parse(body)
                     genuine = signed(self._token, url, pairs, signature)
                 else:
@@ -229,9 +226,13 @@ def _caller(session: str, fields: Fields) -> str:
     return f"phone:{number}" if number.lstrip("+").isdecimal() else session
 
 
-def _only(values: Sequence[str]) -> str | None:
-    """What is there once. Of two signatures nobody can tell which one a proxy in front has looked at."""
-    return values[0] if len(values) == 1 else None
+def _inbound(session: str, turn: int | None, fields: Fields, line: Line) -> Inbound:
+    """The beginning of a call, or what the caller did upon the question of a turn."""
+    if turn is None:
+        begin = opening(line, "phone", fields.get("To", ""), fields.get("From"), FACTS)
+        return Inbound(session, "start", opening=begin, fresh=True)
+    type_, payload = _heard(fields)
+    return Inbound(session, "left" if type_ == "left" else str(turn), type_, payload)
 
 
 def _heard(fields: Fields) -> tuple[str, dict[str, object]]:
@@ -255,41 +256,42 @@ def _recorded(fields: Fields) -> dict[str, object]:
 
 def _listening(said: list[twiml.Verb], prompt: Prompt, turn: int, line: Line) -> list[twiml.Verb]:
     action = f"voice?turn={turn}"
+    timeout = None if prompt.timeout is None else max(1, math.ceil(prompt.timeout))
     listen = prompt.listen
-    inputs: Literal["dtmf", "speech", "dtmf speech"]
+    inputs: Literal["dtmf speech", "speech"] = "dtmf speech"
+    num_digits, hints = None, ""
     match listen:
+        case Digits(n=n, finish_on=finish_on):
+            ends = None if finish_on == "#" else finish_on
+            keys = twiml.gather(
+                *said, action=action, inputs="dtmf", timeout=timeout, num_digits=n, finish_on_key=ends, action_on_empty_result=True
+            )
+            return [keys]
         case Message(seconds=seconds):
             callback = f"recording?turn={turn}"
             return [*said, twiml.record(action=action, max_length=seconds, recording_status_callback=callback), twiml.redirect(action)]
         case Transfer(number=number, seconds=seconds):
             return [*said, twiml.dial(number, action=action, timeout=seconds)]
-        case Digits(n=n, finish_on=finish_on):
-            inputs, num_digits, hints = "dtmf", n, None
         case Choice():
-            keys = [key for key, _ in listen.labels()]
-            inputs, num_digits, finish_on = "dtmf speech", _same_length(keys), "#"
+            num_digits = _same_length([key for key, _ in listen.labels()])
             hints = ", ".join(name for _, name in listen.labels())
         case YesNo():
-            inputs, num_digits, finish_on, hints = "dtmf speech", 1, "#", "yes, no"
+            num_digits, hints = 1, "yes, no"
         case Intents(samples=samples):
-            inputs, num_digits, finish_on = "dtmf speech", None, "#"
             hints = ", ".join([each for utterances in samples.values() for each in utterances])
         case Words(hints=words):
-            inputs, num_digits, finish_on, hints = "speech", None, "#", ", ".join(words)
-        case _:
-            inputs, num_digits, finish_on, hints = "dtmf speech", None, "#", None
+            inputs, hints = "speech", ", ".join(words)
     return [
         twiml.gather(
             *said,
             action=action,
             inputs=inputs,
-            timeout=None if prompt.timeout is None else max(1, math.ceil(prompt.timeout)),
+            timeout=timeout,
             num_digits=num_digits,
-            finish_on_key=None if finish_on == "#" else finish_on,
             action_on_empty_result=True,
             hints=hints or None,
-            language=None if inputs == "dtmf" else line.locale,
-            speech_timeout=None if inputs == "dtmf" else "auto",
+            language=line.locale,
+            speech_timeout="auto",
         )
     ]
 
@@ -302,38 +304,25 @@ def _same_length(keys: list[str]) -> int | None:
     return lengths.pop() if len(lengths) == 1 else None
 
 
-def _spoken(output: Output, line: Line) -> twiml.Verb:
-    match output:
-        case Say(text=text, voice=voice, language=language):
-            return twiml.say(text, voice=voice or line.voice, language=language or line.locale)
-        case Ssml(markup=markup):
-            return twiml.say_ssml(markup, voice=line.voice, language=line.locale)
-        case Play(url=url):
-            return twiml.play(url)
-
-
-def _within_limit(outputs: list[Output]) -> list[Output]:
-    """Cut what is said to what one answer may hold (TV7), leaving room for the verbs around it."""
-    room = twiml.LIMIT - 4_000
-    if sum(len(output.text) * 5 if isinstance(output, Say) else 2_000 for output in outputs) < room:
-        return outputs
-    kept: list[Output] = []
-    for output in outputs:
-        size = 200
+def _spoken(said: Iterable[Said], line: Line) -> list[twiml.Verb]:
+    """What is said, cut to what one answer may hold (TV7)."""
+    verbs: list[twiml.Verb] = []
+    room = ROOM
+    for _, _, output in said:
         match output:
             case Say(text=text, voice=voice, language=language):
-                text = twiml.clip(text, max(room - size, 0))
-                output = Say(text, voice, language)  # noqa: PLW2901 - the same output, cut
-                size += len(text.encode()) * 2
+                if len(text) * 6 > room:  # five bytes for each &, and the Says around
+                    text = twiml.clip(text, room // 2)
+                verb = twiml.say(text, voice=voice or line.voice, language=language or line.locale)
             case Ssml(markup=markup):
-                size += len(markup.encode()) * 2
-            case Play(url=url):
-                size += len(url.encode())
-        if size > room:
+                verb = twiml.say_ssml(markup, voice=line.voice, language=line.locale)
+            case _:
+                verb = twiml.play(output.url)
+        room -= len(verb.encode())
+        if room < 0:
             break
-        room -= size
-        kept.append(output)
-    return kept
+        verbs.append(verb)
+    return verbs
 
 
 def _number(text: str | None) -> int | None:
@@ -341,4 +330,4 @@ def _number(text: str | None) -> int | None:
 
 
 def _xml(*verbs: twiml.Verb) -> web.Response:
-    return web.Response(text=twiml.response(*verbs), content_type="text/xml")
+    return web.Response(body=twiml.response(*verbs).encode(), headers=XML)

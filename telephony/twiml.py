@@ -219,7 +219,8 @@ def _speech_size(text: str) -> int:
 
 
 def _beginning(text: str, limit: int, size: Callable[[str], int]) -> str:
-    end = bisect_right(range(1, len(text) + 1), limit, key=lambda length: size(text[:length]))
+    most = min(len(text), limit)  # no character takes less than one
+    end = bisect_right(range(1, most + 1), limit, key=lambda length: size(text[:length]))
     if end == len(text):
         return text
     for pattern in (_SENTENCE_END, _WORD_END):

@@ -11,6 +11,7 @@ from support.conversations import slow
 from support.phone_house import ACCOUNT, TOKEN, phone_house
 from support.valkey import Valkey
 
+from telephony import twiml
 from telephony.simulators.events import HungUp, Said
 from telephony.simulators.webhook import Request
 from telephony.twilio_signature import sign
@@ -266,6 +267,17 @@ async def test_what_is_said_cannot_break_the_answer(valkey_url, valkey):
         (first, second) = said(await phone.call().start())
         assert first.startswith("</Say><Dial>+1900</Dial>")
         assert second == "<Hangup/>"
+
+
+@pytest.mark.parametrize("words", ["a" * 50_000, "hello there. " * 4_000, "é" * 10_000])
+async def test_what_is_too_long_for_one_answer_is_said_as_far_as_it_goes(valkey_url, valkey, words):
+    async with phone_house(valkey_url, "support.conversations:echo") as house:
+        await post(house)
+        _, text = await post(house, "/twilio/voice?turn=0", {**FORM, "SpeechResult": words})
+        assert len(text.encode()) <= twiml.LIMIT
+        heard = "".join(re.findall("<Say [^>]*>([^<]*)</Say>", text))
+        assert heard.startswith("You said " + words[:9_000])
+        assert heard.endswith("Say something.")
 
 
 async def test_voice_and_language_are_the_lines_own_or_hinted_and_a_prompt_can_be_spoken_over(valkey_url, valkey):
