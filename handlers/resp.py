@@ -3,8 +3,14 @@
 https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+LONG: Final = 32
+"""Elements that a list lacks at least, for it to be looked at as a whole."""
+
+_STRING, _INTEGER, _LIST, _STATUS, _REFUSAL = b"$:*+-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +31,12 @@ class Refusal:
 
 def pack(*parts: bytes) -> bytes:
     """One command, ready to be sent."""
-    lines = [b"*%d\r\n" % len(parts)]
-    lines += [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
-    return b"".join(lines)
+    return b"*%d\r\n%b" % (len(parts), strings(parts))
+
+
+def strings(parts: Iterable[bytes]) -> bytes:
+    """Some of the parts of a command, or of the elements of a list."""
+    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 
 class Replies:
@@ -47,33 +56,33 @@ class Replies:
         data = self._rest + data
         lists = self._lists
         complete: list[Any] = []
-        at = 0
+        at = self._take_strings(data, 0) if lists else 0
         while (end := data.find(b"\r\n", at)) >= 0:
-            line, after = data[at + 1 : end], end + 2
+            kind, line, after = data[at], data[at + 1 : end], end + 2
             value: Any = None
-            match data[at : at + 1]:
-                case b"$":
-                    size = int(line)
-                    if size >= 0:  # -1 is None
-                        value, after = data[after : after + size], after + size + 2
-                        if len(data) < after:
-                            break
-                case b":":
-                    value = int(line)
-                case b"*":
-                    size = int(line)
-                    if size >= 0:
-                        value = []
-                    if size > 0:
-                        lists.append((value, size))
-                        at = after
-                        continue
-                case b"+":
-                    value = line
-                case b"-":
-                    value = Refusal(line.decode(errors="replace"))
-                case _:
-                    raise ValueError(data[at : at + 40])
+            if kind == _STRING:
+                size = int(line)
+                if size >= 0:  # -1 is None
+                    end = after + size
+                    value, after = data[after:end], end + 2
+                    if len(data) < after:
+                        break
+            elif kind == _INTEGER:
+                value = int(line)
+            elif kind == _LIST:
+                size = int(line)
+                if size >= 0:
+                    value = []
+                if size > 0:
+                    lists.append((value, size))
+                    at = self._take_strings(data, after)
+                    continue
+            elif kind == _STATUS:
+                value = line
+            elif kind == _REFUSAL:
+                value = Refusal(line.decode(errors="replace"))
+            else:
+                raise ValueError(data[at : at + 40])
             at = after
             while lists:
                 items, size = lists[-1]
@@ -85,3 +94,21 @@ class Replies:
                 complete.append(value)
         self._rest = data[at:]
         return complete
+
+    def _take_strings(self, data: bytes, at: int) -> int:
+        """Take what is here of a long list of strings, but for its last one, in a few steps for all; returns where the rest begins.
+
+        The data is cut at every line break. If one stood within a string, or something else among them, the strings that come of it
+        do not make the same data again; then nothing is taken.
+        """
+        items, size = self._lists[-1]
+        lacking = size - len(items)
+        if lacking < LONG:
+            return at
+        pieces = data[at:].split(b"\r\n", 2 * (lacking - 1))
+        found = pieces[1:-1:2]  # each behind its size; what is behind the last line break is not known to be complete
+        packed = strings(found)
+        if not data.startswith(packed, at):
+            return at
+        items += found
+        return at + len(packed)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.resp import Refusal, Replies, pack
+from handlers.resp import LONG, Refusal, Replies, pack
 
 replies = st.recursive(
     st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=40) | st.text("ab :$*", max_size=20).map(Refusal),
@@ -28,8 +28,8 @@ def wire(reply: object) -> bytes:
             raise AssertionError(reply)
 
 
-@given(st.lists(replies, max_size=5), st.lists(st.integers(1, 30), min_size=1))
-def test_replies_are_the_same_however_the_stream_is_cut(sent: list[object], cuts: list[int]) -> None:
+def assert_read_alike(sent: list[object], cuts: list[int]) -> None:
+    """Whether replies come out as they were sent when the stream comes in pieces of these sizes, over and over."""
     stream = b"".join(map(wire, sent))
     reader, got, i = Replies(), [], 0
     while stream:
@@ -37,6 +37,36 @@ def test_replies_are_the_same_however_the_stream_is_cut(sent: list[object], cuts
         got += reader.feed(stream[:size])
         stream, i = stream[size:], i + 1
     assert got == sent
+
+
+@given(st.lists(replies, max_size=5), st.lists(st.integers(1, 30), min_size=1))
+def test_replies_are_the_same_however_the_stream_is_cut(sent: list[object], cuts: list[int]) -> None:
+    assert_read_alike(sent, cuts)
+
+
+treacherous = st.lists(st.sampled_from([b"\r\n", b"$0\r\n", b"\r", b"\n", b"$", b"*2", b"3", b"-1", b""]), max_size=4).map(b"".join)
+long_lists = st.lists(st.just(b"plain") | treacherous, min_size=LONG, max_size=3 * LONG) | st.lists(
+    st.just(b"plain") | treacherous | st.none() | st.integers(0, 9) | st.just([b"a"] * (LONG + 1)), min_size=LONG, max_size=2 * LONG
+)
+
+
+@given(st.lists(long_lists, min_size=1, max_size=3), st.lists(st.integers(1, 600), min_size=1))
+def test_long_lists_are_the_same_however_they_are_cut_and_whatever_is_in_them(sent: list[object], cuts: list[int]) -> None:
+    assert_read_alike(sent, cuts)
+
+
+def test_replies_that_are_cut_in_two_anywhere_are_the_same() -> None:
+    sent = [
+        [b"plain"] * 2 * LONG,
+        None,
+        b"a\r\nb",
+        [b"x", [b"\r\n"] * 2 * LONG, 1],
+        [b"plain"] * LONG + [b"$5\r\nplain\r\n"] + [b"plain"] * LONG,
+    ]
+    stream = b"".join(map(wire, sent))
+    for cut in range(len(stream) + 1):
+        reader = Replies()
+        assert reader.feed(stream[:cut]) + reader.feed(stream[cut:]) == sent
 
 
 def test_a_status_is_bytes_and_an_absent_list_is_none() -> None:
