@@ -6,7 +6,6 @@ good. All of it follows from the history alone, so every replica gives the same 
 """
 
 from bisect import bisect
-from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -16,7 +15,7 @@ from workflows.outgoing import Outgoing, Unsent
 from workflows.outputs import Output
 
 KEPT_TURNS = 16
-"""Turns kept beside a run, at least, with their answers; older answers are found by replaying."""
+"""Answers kept beside a run, at least; older ones are found by replaying."""
 
 CARRIED_IDS = 256
 CARRIED_MS = 3_600_000
@@ -252,10 +251,10 @@ class Turns:
     def _trim(self) -> None:
         """Forget the oldest answers, but not what waits to be consumed; only now and then, since that may be long."""
         forgotten = self._forgotten = self._forgotten or {}
-        for turn in list(islice(self.last.values(), len(self.last) - KEPT_TURNS)):
-            if turn.consumed and turn.end is not None and turn is not self.current:
-                del self.last[turn.id]
-                forgotten[turn.id] = turn.at
+        answered = [turn for turn in self.last.values() if turn.consumed and turn.end is not None and turn is not self.current]
+        for turn in answered[:-KEPT_TURNS]:
+            del self.last[turn.id]
+            forgotten[turn.id] = turn.at
         self._most = len(self.last) + KEPT_TURNS
         start = min([self.before, *[turn.start for turn in self.last.values() if turn.consumed]])
         del self._log[: max(start - self._base, 0)]
