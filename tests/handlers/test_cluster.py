@@ -6,7 +6,8 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from support.cluster import PRIMARIES, Cluster, Node, cluster, free_ports, wait_for
+from support.cluster import PRIMARIES, Cluster, Node, cluster, wait_for
+from support.ports import free_ports
 from support.store_calls import element, everything, opened, write
 from support.valkey import Valkey
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 import redis
-from support.cluster import free_ports, wait_for
+from support.cluster import wait_for
 from support.crowds import StoreNode
+from support.ports import free_ports
 from support.store_calls import element, everything, write
 from support.valkey import Valkey
 

@@ -8,7 +8,8 @@ import pytest
 import redis
 import structlog
 from support import tls
-from support.cluster import Cluster, cluster, free_ports
+from support.cluster import Cluster, cluster
+from support.ports import free_ports
 from support.store_calls import element, everything, opened
 from support.tls import Tls
 from support.valkey import Valkey

@@ -1,14 +1,13 @@
 """A real Valkey Cluster for tests: three primaries with a replica each, on free ports of the loopback, to be killed and started again."""
 
 import contextlib
-import random
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import redis
+from support.ports import free_ports
 from support.valkey import Valkey
 
 PRIMARIES = 3
@@ -149,18 +148,6 @@ def cluster(*options: str, **more: Any) -> Iterator[Cluster]:
 def known_to(node: Node) -> set[bytes]:
     """The ids of all primaries and replicas that a node would send others to."""
     return {server[2] for _, _, *servers in node.client.execute_command("CLUSTER SLOTS") for server in servers}
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """Ports that nobody uses, and that no outgoing connection is given: a server that was killed finds its own again."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(found) < count:
-            port = random.randrange(15_000, 32_000)
-            with contextlib.suppress(OSError):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
-                found.append(port)
-    return found
 
 
 def wait_for(condition: Callable[[], bool], complaint: str) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 
 from aiohttp import web
+from support.ports import free_ports
 
 from handlers.redis_history import RedisHistory
 from switchboard.runner import GuardedRunner
@@ -30,7 +31,7 @@ class PhoneHouse:
         self.settings = Settings.model_validate(values, context=Registry())
         self.store_url = store_url
         self.boots = 0
-        self.port = 0
+        self.port = free_ports(1)[0]
 
     async def start(self):
         self.boots += 1
@@ -41,7 +42,6 @@ class PhoneHouse:
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", self.port, reuse_address=True)
         await site.start()
-        self.port = self.runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def stop(self):

@@ -10,6 +10,8 @@ import time
 import tomllib
 from pathlib import Path
 
+from support.ports import free_ports
+
 from telephony.simulators.phone import Phone
 
 SWITCHBOARD = Path(sys.executable).parent / "switchboard"
@@ -39,6 +41,7 @@ class ServerProcess:
         self.environment = {**clean, **environment}
 
     def start(self, *, wait=True):
+        self.port = self.port or free_ports(1)[0]
         self.log = self.folder / f"server-{next(numbers)}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from support.crashing import eventually
 from support.phone_house import phone_house
+from support.ports import free_ports
 from support.web_house import web_house
 
 from handlers.counters import BOUNDS, Counters, Times
@@ -197,10 +198,8 @@ async def test_each_of_several_workers_has_a_port_of_its_own_for_them():
 
 
 async def test_a_port_for_them_that_is_taken_is_one_clear_sentence(valkey, valkey_url):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    (port,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", port)) as taken:
         async with web_house(valkey_url, ECHO) as (house, _):
             settings = at(house, port)
             with pytest.raises(ServerError, match=f"cannot listen on 127.0.0.1:{port} for metrics: .*Choose another metrics_port"):
@@ -216,13 +215,13 @@ async def test_a_port_for_them_that_is_taken_is_one_clear_sentence(valkey, valke
 
 
 async def test_at_the_port_for_them_nobody_is_served_but_machines(valkey, valkey_url):
-    port = free_port()
+    (port,) = free_ports(1)
     async with web_house(valkey_url, ECHO) as (house, _), _listening_for_metrics(house.server, at(house, port), share=False):
         await asks(port, {"/metrics": 200, "/healthz": 200, "/readyz": 200, "/": 404, "/phone": 404, "/web/sessions": 404})
 
 
 async def test_a_server_that_replaces_another_listens_there_beside_it(valkey, valkey_url):
-    port = free_port()
+    (port,) = free_ports(1)
     async with web_house(valkey_url, ECHO) as (house, _), contextlib.AsyncExitStack() as before:
         await before.enter_async_context(_listening_for_metrics(house.server, at(house, port), share=True))
         async with _listening_for_metrics(house.server, at(house, port), share=True):
@@ -233,12 +232,6 @@ async def test_a_server_that_replaces_another_listens_there_beside_it(valkey, va
 def at(house, port):
     """A house's settings, with a port for metrics."""
     return house.settings.model_copy(update={"server": house.settings.server.model_copy(update={"metrics_port": port})})
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 async def asks(port, statuses):

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.commands import FOREIGN
+from support.ports import free_ports
 from support.server import SWITCHBOARD, ServerProcess
 from support.shop import BUG, LONGER, PIN, TEA, record, write_shop
 
@@ -85,8 +86,7 @@ def said(heard):
 
 
 async def test_a_call_goes_on_in_mid_sentence_and_nobody_meets_a_closed_door(cafe):
-    with socket.create_server(("127.0.0.1", 0)) as free:  # both servers listen for machines at once, too
-        metrics_port = free.getsockname()[1]
+    (metrics_port,) = free_ports(1)  # both servers listen for machines at once, too
     (cafe.folder / "switchboard.toml").write_text(f"{SETTINGS}[server]\nmetrics_port = {metrics_port}\n")
     cafe.start()
     statuses, done = [], asyncio.Event()

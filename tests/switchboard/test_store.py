@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import redis
-from support.cluster import Cluster, cluster, free_ports, wait_for
+from support.cluster import Cluster, cluster, wait_for
+from support.ports import free_ports
 from support.server import SWITCHBOARD
 from support.valkey import Valkey
 
