@@ -262,8 +262,11 @@ async def test_what_the_server_says_while_it_cannot_is_told_and_its_pause_is_kep
             (409, "Busy."),
         ]
         seen = []
+        told = asyncio.Event()
 
         async def refuse(route):
+            if len(seen) == 2:
+                await told.wait()  # what is told after the second refusal stands until the third
             if not refusals:
                 return await route.continue_()
             status, why = refusals.pop(0)
@@ -274,6 +277,7 @@ async def test_what_the_server_says_while_it_cannot_is_told_and_its_pause_is_kep
         await ada.page.route("**/messages", refuse)
         await ada.say("hi")
         await expect(ada.find("#trouble")).to_contain_text("The server cannot answer just now. This page tries again by itself.")
+        told.set()
         await ada.sees("Hello!", "hi", "You said hi.")
         await expect(ada.find("#trouble")).to_be_empty()
         assert seen == [429, 503, 502, 409]
@@ -353,6 +357,7 @@ async def test_a_storage_that_is_closed_or_full_keeps_nobody_from_talking(valkey
             await ada.say(f"{number}")
             said += [f"{number}", f"You said {number}."]
         await ada.sees(*said)
+        await expect(ada.find(".waiting")).to_have_count(0)
         assert turns(valkey) == 7
         await context.route("**/messages", lambda route: route.abort())
         await ada.say("precious words")
