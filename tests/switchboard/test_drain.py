@@ -52,6 +52,9 @@ async def ponderer(talk: Talk) -> None:
 '''
 SETTINGS = '[lines]\n"phone:*" = "slowly:ponderer"\n"web:*" = "slowly:ponderer"\n'
 
+MOST_SECONDS = 20.0
+"""An end takes ten seconds at most, of which what is held up on purpose takes nine, and some more on a busy machine."""
+
 
 @pytest.fixture
 def store():
@@ -134,7 +137,7 @@ async def test_under_load_whoever_is_admitted_is_answered_and_told_to_go_elsewhe
     house.process.send_signal(signal.SIGTERM)
     await calling
     assert await asyncio.to_thread(house.process.wait, 60) == 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < MOST_SECONDS
     assert [caller.lost for caller in callers if caller.lost] == []
     assert {status for caller in callers for status in caller.statuses} == {201}
     assert all(True in caller.closed for caller in callers)
@@ -144,7 +147,7 @@ async def test_it_is_not_ready_at_once_and_goes_on_to_live_and_to_answer(house):
     async with clients() as client:
         web = client(house)
         id_ = (await web.create()).json["id"]
-        turn = asyncio.create_task(web.say(id_, "1.5"))
+        turn = asyncio.create_task(web.say(id_, "3"))
         await eventually(lambda: calls(house) == 1)
         house.process.send_signal(signal.SIGTERM)
         heads = []
@@ -184,7 +187,7 @@ async def test_what_takes_too_long_is_answered_as_such_handed_over_at_once_and_t
         reply = await turn
         assert (reply.status, reply.json["status"]) == (202, "running")
         assert await asyncio.to_thread(house.process.wait, 60) == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < MOST_SECONDS
         seconds, micros = records.time()
         scores = [score for key in records.keys("sb:*:pending") for _, score in records.zrange(key, 0, -1, withscores=True)]
         assert len(scores) == 2
