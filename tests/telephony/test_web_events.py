@@ -41,7 +41,7 @@ async def all_replies(web, id_, **options):
 
 
 async def until(condition):
-    for _ in range(400):
+    for _ in range(3_000):
         if condition():
             return
         await asyncio.sleep(0.02)
@@ -352,12 +352,13 @@ async def test_a_silent_stream_has_heartbeats(valkey_url, valkey, monkeypatch):
     monkeypatch.setattr("telephony.web_events.HEARTBEAT", 0.05)
     async with web_house(valkey_url, PARROT) as (_, web):
         id_ = await begun(web)
+        began = time.monotonic()
         async with web.events(id_) as stream:
             await stream.next()
             await asyncio.sleep(0.4)
             await web.say(id_, "hi")
             await stream.next()
-            assert 2 <= stream.comments <= 9
+            assert 2 <= stream.comments <= 1 + (time.monotonic() - began) / 0.05
 
 
 async def test_a_reader_who_leaves_is_forgotten(valkey_url, valkey, monkeypatch):
@@ -380,9 +381,10 @@ async def test_streams_end_with_their_server_and_go_on_at_the_next(valkey_url, v
         id_ = await begun(web)
         async with web.events(id_) as stream:
             await stream.next()
+            house.runner._shutdown_timeout = 60
             began = time.monotonic()
             await house.reboot()
-            assert time.monotonic() - began < 0.9, "the drain waits a second for what does not end"
+            assert time.monotonic() - began < 30, "what does not end is waited for"
             assert len(await rest(stream)) == 1
         await web.say(id_, "hi")
         async with web.events(id_, after=stream.events[-1].id) as stream:
