@@ -106,7 +106,7 @@ async def test_the_reminders_of_a_server_that_is_killed_are_told_by_the_other_on
 
 async def test_what_fell_due_while_no_server_was_there_is_told_when_one_is_and_once(street: Street) -> None:
     async with street.server() as a, street.server() as b:
-        await street.remind(a, 8)
+        await street.remind(a, 12)
         a.kill()
         b.kill()
     await eventually(lambda: street.now() > max(street.due.values()) + 3_000)
