@@ -146,7 +146,7 @@ class Journal(Record):
                 self.drop()
                 raise
             run.feed(heard)
-        return await self._append(elements, dict(run.alarms), [])
+        return await self._append(tuple(elements), run.alarms, ())
 
     async def append(self, event: AnyEvent) -> bool:
         """Feed an event on trust and append it, with what it changes in the indexes.
@@ -157,25 +157,24 @@ class Journal(Record):
         run = self.run
         assert run is not None
         element = self._encode(event)
-        owed = tuple(run.calls.values())
+        owed = tuple(run.calls.values()) if run.calls else ()
         self._watched = self._watched or self._needs.watch(run)  # else an entry that another node has set would stay behind
         if run.turns.outgoing is not None:
             self._needs.foresee(run)
         run.feed(event)
-        progress = run.progress
-        settled = isinstance(event, Sent) or any(run.calls.get(step.id) is not step for step in owed)
-        return await self._append([element], progress.alarms_set, progress.alarms_cleared, progress=settled)
+        settled = isinstance(event, Sent) or (owed != () and any(run.calls.get(step.id) is not step for step in owed))
+        return await self._append((element,), run.alarms_set, run.alarms_cleared, progress=settled)
 
     async def claim(self, *, drop: tuple[int, str] | None = None, put_off: Alarm | None = None) -> bool:
         """Append nothing: confirm the tail, take or give back the lease, put wanted alarms back. False as in `append`.
 
         `drop`: an entry of the due index (generation, step) that is not wanted. `put_off`: one that comes at another time.
         """
-        return await self._append([], {}, [], drop=drop, put_off=put_off)
+        return await self._append((), {}, (), drop=drop, put_off=put_off)
 
     async def release_nothing(self) -> bool:
         """Give back the lease of a session that has no history; False: it has one (loaded now)."""
-        return await self._send(Append(self.session, 0, b""), self._history.append)
+        return await self._send(Append(self.session, 0, b""), self._history.append, watch=False)
 
     async def restart(self, opened: Opened, queued: Sequence[Heard | Left], *, keep_old: bool) -> bool:
         """Replace the generation by a new one; the old one is kept aside or dropped. False as in `append`."""
@@ -194,7 +193,7 @@ class Journal(Record):
             elements.append(self._encode(again))
             run.feed(again)
         self._watched = False
-        release = not self._needs.lease(run)
+        release, watch = not self._needs.lease(run), self._needs.watch(run)
         command = Restart(
             self.session,
             self.length,
@@ -203,12 +202,12 @@ class Journal(Record):
             old_opened.gen if old_opened is not None else opened.gen - 1,
             release,
             True,  # what the old generation owed, nobody owes any more
-            self._keep_until(run, release=release),
+            self._keep_until(run, release=release, watch=watch),
             self._history.now() + KEPT_MS if keep_old else None,
-            self._alarms(run, dict(run.alarms)),
+            self._alarms(run, run.alarms, watch=watch),
             tuple(cleared),
         )
-        return await self._send(command, self._history.restart)
+        return await self._send(command, self._history.restart, watch=watch)
 
     def watch_again(self) -> None:
         """The slow due entry has come: the next append sets it anew."""
@@ -218,7 +217,7 @@ class Journal(Record):
 
     async def _append(
         self,
-        elements: Sequence[bytes],
+        elements: tuple[bytes, ...],
         alarms_set: dict[str, int],
         alarms_cleared: Sequence[str],
         *,
@@ -228,34 +227,25 @@ class Journal(Record):
     ) -> bool:
         run = self.run
         assert run is not None
-        gen = run.opened.gen
-        release = not self._needs.lease(run)
-        cleared: list[tuple[int, str]] = []
+        release, watch = not self._needs.lease(run), self._needs.watch(run)
+        alarms: tuple[Alarm, ...] = ()
+        cleared: tuple[tuple[int, str], ...] = ()
         if run.failure is None:  # else: what a bug left half done is not what the mended code will want
             if self._restore:  # the first append after a load puts back what the index may have lost
                 alarms_set = run.alarms
-            cleared = [(gen, step) for step in alarms_cleared]
-            if self._watched and not self._needs.watch(run):
-                cleared.append((gen, WATCH))
-            alarms = self._alarms(run, alarms_set)
-        else:
-            alarms = ()
+            if alarms_set or watch:
+                alarms = self._alarms(run, alarms_set, watch=watch)
+            if alarms_cleared:
+                cleared = tuple([(run.opened.gen, step) for step in alarms_cleared])
+            if self._watched and not watch:
+                cleared += ((run.opened.gen, WATCH),)
         if drop is not None:
-            cleared.append(drop)
+            cleared += (drop,)
         if put_off is not None:
             alarms += (put_off,)
-        command = Append(
-            self.session,
-            self.length,
-            self.tail,
-            tuple(elements),
-            release,
-            progress,
-            self._keep_until(run, release=release),
-            alarms,
-            tuple(cleared),
-        )
-        return await self._send(command, self._history.append)
+        keep_until = self._keep_until(run, release=release, watch=watch)
+        command = Append(self.session, self.length, self.tail, elements, release, progress, keep_until, alarms, cleared)
+        return await self._send(command, self._history.append, watch=watch)
 
     def _encode(self, event: AnyEvent) -> bytes:
         """Make an element of an event, before it is fed; its uid is drawn anew for each attempt."""
@@ -266,24 +256,25 @@ class Journal(Record):
         self.heed(event)
         return element
 
-    def _alarms(self, run: Run, alarms: dict[str, int]) -> tuple[Alarm, ...]:
+    def _alarms(self, run: Run, alarms: dict[str, int], *, watch: bool) -> tuple[Alarm, ...]:
         gen = run.opened.gen
-        if self._needs.watch(run) and (self._restore or not self._watched):
+        if watch and (self._restore or not self._watched):
             # On a grid from the opening on: however often a session is loaded and its alarms put back, its watch does come.
             now = max(self._history.now(), gen)
             alarms = {**alarms, WATCH: now + WATCH_MS - (now - gen) % WATCH_MS}
         return tuple([Alarm(gen, step, at) for step, at in alarms.items()])
 
-    def _keep_until(self, run: Run, *, release: bool) -> int | None:
+    def _keep_until(self, run: Run, *, release: bool, watch: bool) -> int | None:
         """When the history may expire: never while it owes something, wants an alarm or waits for an errand; else a ttl from now.
 
         An alarm's time plus the ttl would not do: if every node is down until then, the alarm is lost.
         """
-        if not release or run.alarms or self._needs.watch(run) or (run.opened.parent is not None and not run.ended):
+        if not release or watch or run.alarms or (run.opened.parent is not None and not run.ended):
             return None
         return self._history.now() + self._house.ttl_ms
 
-    async def _send(self, command: C, call: Callable[[C], Awaitable[Reply]]) -> bool:
+    async def _send(self, command: C, call: Callable[[C], Awaitable[Reply]], *, watch: bool) -> bool:
+        """`watch`: whether the slow due entry is among what the command sets, or was set before."""
         asked_at = asyncio.get_running_loop().time()
         try:
             try:
@@ -303,7 +294,7 @@ class Journal(Record):
         self._note(reply, asked_at, self.length if reply.status == "again" else before, command)
         self._restore = False
         if self.run is not None and self.run.failure is None:
-            self._watched = self._needs.watch(self.run)
+            self._watched = watch
         return True
 
     async def _settle_conflict(self, command: Append | Restart, reply: Reply, asked_at: float) -> bool:

@@ -145,7 +145,7 @@ class _Watch:
             raise UndecodableError("the history does not begin with an opening")
         if run.failure is not None and self._failed_at is None:
             self._failed_at = run.opened.base + len(self._seen)
-        return LedTo(run.waits, tuple(output for _, _, output in run.progress.said), run.shows)
+        return LedTo(run.waits, tuple(output for _, _, output in run.said), run.shows)
 
     def _then(self, index: int) -> LedTo | None:
         """What an event led to once. Where its words are known, their checksum on record tells nothing more."""

@@ -23,17 +23,9 @@ from workflows.steps import CallStep, CancelStep, Errand, StartStep
 from workflows.talk import Talk
 from workflows.turns import Said, State
 
-__all__ = ["Failure", "Open", "Progress", "Run"]
+__all__ = ["Failure", "Open", "Run"]
 
 _words = msgspec.msgpack.Encoder().encode
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """What an event led to: the outputs said, the alarms now set (step to ms) and those no longer wanted."""
-
-    said: list[Said]
-    alarms_set: dict[str, int]
-    alarms_cleared: list[str]
 
 
 class Run(Conversation):
@@ -82,9 +74,19 @@ class Run(Conversation):
         return self._opens.alarms or {}
 
     @property
-    def progress(self) -> Progress:
-        """What the last event fed (or the opening) led to."""
-        return Progress(self.turns.said, self._opens.alarms_set or {}, self._opens.alarms_cleared or [])
+    def said(self) -> list[Said]:
+        """What the last event fed (or the opening) made it say."""
+        return self.turns.said
+
+    @property
+    def alarms_set(self) -> dict[str, int]:
+        """The alarms that the last event fed (or the opening) made it want, step id to due time, ms."""
+        return self._opens.alarms_set or {}
+
+    @property
+    def alarms_cleared(self) -> list[str]:
+        """The steps whose alarms are not wanted any more since the last event."""
+        return self._opens.alarms_cleared or []
 
     @property
     def length(self) -> int:
@@ -134,7 +136,7 @@ class Run(Conversation):
     # -- what the shell does -------------------------------------------------------------------------------------------------------------
 
     def feed(self, event: AnyEvent) -> None:
-        """Take the next event; `progress` tells what it led to.
+        """Take the next event; `said`, `alarms_set` and `alarms_cleared` tell what it led to.
 
         Raises `NondeterminismError` when the code does not repeat what is on record, and `UndecodableError` when an event makes no sense
         (a notice that no errand wrote); the run is then of no use.

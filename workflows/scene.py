@@ -156,7 +156,7 @@ class Scene:
     def _show(self, event: AnyEvent) -> None:
         run = self._run
         self.history.append(event)
-        self.said.extend([output.text if isinstance(output, Say) else output for _, _, output in run.progress.said])
+        self.said.extend([output.text if isinstance(output, Say) else output for _, _, output in run.said])
         if run.failure is not None:
             raise RehearsalError(f"{run.opened.workflow} has a bug:\n{run.failure.traceback}")
         self._calls = list(run.calls.values())
@@ -201,7 +201,7 @@ def seed_of(key: str) -> bytes:
 def look(run: Run) -> dict[str, Any]:
     """What the world can see of a run, by what to call it."""
     return {
-        "what it says": run.progress.said,
+        "what it says": run.said,
         "what it waits for": run.wanted(),
         "what it calls": {id_: (step.kind, step.name, step.hash) for id_, step in run.calls.items()},
         "when it wakes": dict(run.alarms),

@@ -98,11 +98,11 @@ def _replay(session: str, events: list[AnyEvent]) -> tuple[list[str], set[str]]:
             run.close()
         if isinstance(event, Opened):
             run = Run(session, event, registry, strict=True)
-            said += run.progress.said
+            said += run.said
         elif event is not None:
             assert run is not None
             run.feed(event)
-            said += run.progress.said
+            said += run.said
     return [output.text for _, _, output in said if output.text.startswith("Did ")], unheard
 
 

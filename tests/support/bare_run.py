@@ -42,7 +42,7 @@ def look(run: Run) -> dict[str, Any]:
         "shape": run.shape(),
         "words": run.words(),
         "wanted": run.wanted(),
-        "progress": run.progress,
+        "what it led to": (run.said, run.alarms_set, run.alarms_cleared),
         "ended": (run.ended, run.cancelled, run.result, run.error),
         "failure": run.failure and (run.failure.kind, run.failure.text),
         "restart": run.restart and (run.restart.id, run.restart.name, run.restart.step.args),
@@ -101,7 +101,7 @@ class BareRun:
         self._note()
 
     def _note(self) -> list[str]:
-        said = [text_of(output) for _, _, output in self.run.progress.said]
+        said = [text_of(output) for _, _, output in self.run.said]
         self.said.extend(said)
         if self.evict:
             self.replay()

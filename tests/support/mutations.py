@@ -127,8 +127,8 @@ MUTATIONS = RECEIPTS | {
     ),
     "append_first": _edit(
         JOURNAL,
-        "        run.feed(event)\n        progress = run.progress\n",
-        "        run.feed(event)\n        progress = run.progress\n        self._needs.start(run)\n",
+        "        run.feed(event)\n        settled = ",
+        "        run.feed(event)\n        self._needs.start(run)\n        settled = ",
     ),
     "confirmed_answers": _edit(
         INTAKE,

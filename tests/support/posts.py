@@ -39,7 +39,7 @@ class Posts:
     def say(self, run: Run) -> None:
         """What the last event led to is on record."""
         said = self._said.setdefault(run.session, {})
-        for position, ordinal, output in run.progress.said:
+        for position, ordinal, output in run.said:
             said[run.opened.gen, position, ordinal] = output
 
     def forget(self, session: str) -> None:

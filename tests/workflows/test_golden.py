@@ -273,7 +273,7 @@ def told(session: str, elements: list[bytes]) -> list[dict[str, Any]]:
 
 def row(run: Run) -> dict[str, Any]:
     return {
-        "said": [f"{position}.{ordinal} {text_of(output)}" for position, ordinal, output in run.progress.said],
+        "said": [f"{position}.{ordinal} {text_of(output)}" for position, ordinal, output in run.said],
         "alarms": dict(run.alarms),
         "wants": [str(step) for step in run.calls.values()],
         "waits": run.wanted(),

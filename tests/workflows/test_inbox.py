@@ -404,7 +404,7 @@ def test_a_result_whose_workflow_is_gone_is_an_error_at_the_listen() -> None:
     lost = CarriedErrand("1/0", "errand:0", "lost", "nowhere:lost")
     run = Run("web:1", msgspec.structs.replace(opened, errands=(lost,)), Registry([waiting]))
     run.feed(HeardEvent(0, run.shape(), 0, "n", "errand", {"errand": "1/0", "value": 1, "error": None}))
-    assert "there is no module nowhere" in text_of(run.progress.said[0][2])
+    assert "there is no module nowhere" in text_of(run.said[0][2])
 
 
 def test_an_errand_has_nobody_to_talk_to() -> None:

@@ -117,7 +117,7 @@ def test_a_finally_block_runs_when_the_session_ends_and_not_when_it_leaves_memor
     run = BareRun(tidy, evict=False)
     run.run.close()
     assert ran == ["finally"]  # it ran, but what it said went nowhere
-    assert run.run.progress.said == []
+    assert run.run.said == []
     run = BareRun(tidy)
     assert run.say("x") == ["bye"]
     assert run.said == ["bye"]
@@ -312,7 +312,7 @@ def test_a_thousand_branches_are_closed_at_once() -> None:
     assert len(run.run.alarms) == 1000
     run.press("1")
     assert run.run.ended
-    assert len(run.run.progress.alarms_cleared) == 1000
+    assert len(run.run.alarms_cleared) == 1000
 
 
 def test_an_error_in_a_losers_finally_is_a_bug() -> None:

@@ -50,7 +50,7 @@ def opened(name: str, **changes: Any) -> Opened:
 
 def test_an_opening_runs_up_to_the_first_wait() -> None:
     run = Run("web:1", opened(echo.name), Registry([echo]))
-    assert [(position, ordinal, output.text) for position, ordinal, output in run.progress.said] == [(0, 0, "Say something")]  # type: ignore[union-attr]  # all are Say
+    assert [(position, ordinal, output.text) for position, ordinal, output in run.said] == [(0, 0, "Say something")]  # type: ignore[union-attr]  # all are Say
     assert run.wanted() == "listen words (step 0)"
     assert run.length == 1
     assert run.address("0") == f"web:1/{NOON}/0"
@@ -59,7 +59,7 @@ def test_an_opening_runs_up_to_the_first_wait() -> None:
 def test_outputs_are_numbered_by_position_and_ordinal() -> None:
     run = BareRun(echo)
     run.say("a")
-    assert [(position, ordinal) for position, ordinal, _ in run.run.progress.said] == [(1, 0), (1, 1)]
+    assert [(position, ordinal) for position, ordinal, _ in run.run.said] == [(1, 0), (1, 1)]
 
 
 def test_alarms_are_set_and_cleared_by_the_event_that_changes_them() -> None:
@@ -69,12 +69,12 @@ def test_alarms_are_set_and_cleared_by_the_event_that_changes_them() -> None:
         await talk.sleep(HOUR)
 
     run = BareRun(race)
-    assert run.run.progress.alarms_set == {"0.0.0": NOON + 3_600_000}
+    assert run.run.alarms_set == {"0.0.0": NOON + 3_600_000}
     run.say("x", at=NOON + 1000)
-    assert run.run.progress.alarms_set == {"1": NOON + 3_601_000}
-    assert run.run.progress.alarms_cleared == ["0.0.0"]
+    assert run.run.alarms_set == {"1": NOON + 3_601_000}
+    assert run.run.alarms_cleared == ["0.0.0"]
     run.fire()
-    assert run.run.progress.alarms_cleared == ["1"]
+    assert run.run.alarms_cleared == ["1"]
 
 
 def test_an_alarm_that_is_set_and_lost_by_the_same_event_is_never_mentioned() -> None:
@@ -85,9 +85,9 @@ def test_an_alarm_that_is_set_and_lost_by_the_same_event_is_never_mentioned() ->
 
         await talk.first(talk.sleep(HOUR), at_once())
 
-    progress = BareRun(race).run.progress
-    assert progress.alarms_set == {}
-    assert progress.alarms_cleared == []
+    run = BareRun(race).run
+    assert run.alarms_set == {}
+    assert run.alarms_cleared == []
 
 
 def test_time_never_goes_back() -> None:
@@ -550,7 +550,7 @@ def test_the_stored_elements_alone_are_enough() -> None:
     run = BareRun(echo)
     run.say("a")
     again = replayed("web:1", run.elements, run.registry)
-    assert again.progress == run.run.progress
+    assert (again.said, again.alarms_set, again.alarms_cleared) == (run.run.said, run.run.alarms_set, run.run.alarms_cleared)
     assert run.elements[0][1:9] == UID
 
 

@@ -142,7 +142,7 @@ def test_text_markup_and_recordings_can_be_said() -> None:
         talk.say(Ssml("<break/>"))
         talk.play("https://example.com/a.mp3")
 
-    said = [output for _, _, output in BareRun(speaker).run.progress.said]
+    said = [output for _, _, output in BareRun(speaker).run.said]
     assert said == [Say("text", "alice", "en-GB"), Ssml("<break/>"), Play("https://example.com/a.mp3")]
 
 
@@ -410,7 +410,7 @@ def test_a_failure_is_recorded_and_raised_alike() -> None:
     assert run.memo("think", error=("RateLimitError", "too many", False)) == [
         "think RateLimitError too many | think failed: RateLimitError: too many"
     ]
-    assert replayed("web:1", run.elements, run.registry).progress == run.run.progress
+    assert replayed("web:1", run.elements, run.registry).said == run.run.said
 
 
 def test_an_uncaught_failure_is_an_apology() -> None:

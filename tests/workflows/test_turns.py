@@ -354,7 +354,7 @@ def test_what_is_said_before_any_inbound_belongs_to_no_turn() -> None:
     opened = Opened(NOON, 0, 0, "", NOON, waking.name, (), "web", None, None, "en", "UTC", b"s", {})
     run = Run("web:1", opened, Registry([waking]))
     assert run.turns.current is None
-    assert len(run.progress.said) == 1
+    assert len(run.said) == 1
 
 
 def test_errors_of_a_listen_belong_to_the_turn_that_met_them() -> None:
