@@ -15,12 +15,11 @@ from typing import Any, cast
 
 import msgspec
 from aiohttp import HttpVersion11, web
-from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import RawRequestMessage
-from aiohttp.http_writer import _serialize_headers
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from handlers.counters import Counters
+from switchboard.written import Written, whole
 
 logger = logging.getLogger(__name__)
 
@@ -255,7 +254,7 @@ class GuardedConnection(web.RequestHandler):
         start_time: float | None,
         request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
-        """Have a request answered, and write a whole answer in one piece; for all others there is aiohttp's own way, which takes longer."""
+        """Have a request answered; the answer goes out in one piece if it can, else in aiohttp's own way."""
         self._current_request = request
         try:
             answer = await request_handler(request)
@@ -270,34 +269,22 @@ class GuardedConnection(web.RequestHandler):
         if self._guard.ends_connections():
             answer.force_close()
         transport = self.transport
-        body = answer.body if type(answer) is web.Response else None
         if (
-            type(body) is not bytes
-            or not body  # a status may want no length then
-            or answer.prepared
-            or answer._cookies  # noqa: SLF001 - its property makes some
-            or answer.compression
-            or request.version != HttpVersion11
-            or request.method == "HEAD"
-            or self._upgraded
-            or transport is None
-            or transport.is_closing()
+            request.version == HttpVersion11
+            and request.method != "HEAD"
+            and not self._upgraded
+            and transport is not None
+            and not transport.is_closing()
+            and (sent := whole(answer, stays=request.keep_alive)) is not None
         ):
-            return await self.finish_response(request, answer, start_time)
-        request._finish()  # noqa: SLF001 - what aiohttp does first
-        keep_alive = answer.keep_alive
-        if keep_alive is None:
-            answer._keep_alive = keep_alive = request.keep_alive  # noqa: SLF001 - it has no setter
-        headers = answer.headers
-        headers["Content-Length"] = str(len(body))
-        headers["Date"] = rfc822_formatted_time()
-        if not keep_alive:
-            headers["Connection"] = "close"
-        transport.write(_serialize_headers(f"HTTP/1.1 {answer.status} {answer.reason}", headers) + body)
-        answer._eof_sent = True  # noqa: SLF001 - it has no setter
-        if self._paused:
-            await self._drain_helper()
-        return answer, False
+            request._finish()  # noqa: SLF001 - what aiohttp does first
+            transport.write(sent)
+            if self._paused:
+                await self._drain_helper()
+            return answer, False
+        if type(answer) is Written:
+            answer = answer.response()
+        return await self.finish_response(request, answer, start_time)
 
     @property
     def running(self) -> bool:

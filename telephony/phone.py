@@ -19,6 +19,7 @@ from handlers.messages import Inbound
 from switchboard.channel import Exchange, opening
 from switchboard.guard import read_body
 from switchboard.settings import Line
+from switchboard.written import Written
 from telephony import form, twiml
 from telephony.errors import FormError
 from telephony.twilio_signature import signed, signed_body
@@ -56,8 +57,6 @@ TOO_LONG = "Sorry, this takes longer than it should. Please call again later."
 
 FACTS: dict[str, object] = {"owns_timeouts": True, "can_deliver": False}
 
-XML = {"Content-Type": "text/xml; charset=utf-8"}
-
 ROOM = twiml.LIMIT - 4_000
 """Bytes of an answer for what is said; the rest is for the verbs around it."""
 
@@ -84,7 +83,7 @@ class Phone:
 
     # -- endpoints -------------------------------------------------------------------------------------------------------------------------
 
-    async def _voice(self, request: web.Request) -> web.Response:
+    async def _voice(self, request: web.Request) -> Written:
         fields = await self._read(request)
         query = request.query
         line = self._exchange.line("phone", fields.get("To", ""))
@@ -151,7 +150,7 @@ class Phone:
             answer = await self._exchange.collect(session, turn, 0)
         return answer
 
-    def _one_moment(self, turn: int | None, times: int, words: str = ONE_MOMENT) -> web.Response:
+    def _one_moment(self, turn: int | None, times: int, words: str = ONE_MOMENT) -> Written:
         if times >= MOMENTS:
             return _xml(twiml.say(TOO_LONG), twiml.hangup())
         target = f"voice?again={times + 1}" if turn is None else f"voice?turn={turn}&again={times + 1}"
@@ -329,5 +328,5 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 16 else None  # noqa: PLR2004 - an int64
 
 
-def _xml(*verbs: twiml.Verb) -> web.Response:
-    return web.Response(body=twiml.response(*verbs).encode(), headers=XML)
+def _xml(*verbs: twiml.Verb) -> Written:
+    return Written(twiml.response(*verbs).encode(), "text/xml; charset=utf-8")

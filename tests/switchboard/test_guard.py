@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from handlers.counters import Counters
 from switchboard.guard import MAX_HEAD, Limits, read_body
 from switchboard.runner import GuardedRunner
+from switchboard.written import Written
 
 PATIENT = Limits(header_seconds=30, body_seconds=30, idle_seconds=30, write_seconds=30)
 HASTY = Limits(header_seconds=0.2, body_seconds=0.2, idle_seconds=0.2, write_seconds=0.2)
@@ -65,6 +66,8 @@ class Guarded:
                 web.get("/socket", self._socket),
                 web.get("/bug", self._bug),
                 web.get("/late", self._late),
+                web.get("/response", self._response),
+                web.get("/written", self._written),
                 web.get("/nothing", self._nothing),
                 web.route("*", "/{any:.*}", self._measure),
             ]
@@ -148,6 +151,12 @@ class Guarded:
 
     async def _bug(self, _: web.Request) -> web.Response:
         return web.Response(text=str(1 / 0))
+
+    async def _response(self, _: web.Request) -> web.Response:
+        return web.Response(body=b"<x/>", headers={"Content-Type": "text/xml"})
+
+    async def _written(self, _: web.Request) -> Written:
+        return Written(b"<x/>", "text/xml")
 
     async def _late(self, _: web.Request) -> web.Response:
         raise TimeoutError
@@ -769,6 +778,29 @@ async def test_whoever_comes_while_the_server_takes_leave_is_served_as_long_as_i
 
 
 # -- what it says --------------------------------------------------------------------------------------------------------------------------
+
+
+REQUESTS_OF_ALL_KINDS = [
+    b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    b"GET %b HTTP/1.0\r\n\r\n",
+    b"GET %b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    b"HEAD %b HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET %b HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
+    b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+]
+
+
+@on_each_loop
+async def test_what_is_written_already_is_answered_as_a_response_is() -> None:
+    async with guarded(limits(idle_seconds=0.3)) as server:
+        for leaving in (False, True):
+            if leaving:
+                server.runner.leave()
+            for request in REQUESTS_OF_ALL_KINDS:
+                theirs, ours = [await server.say(request % path) for path in (b"/response", b"/written")]
+                assert b"200 OK" in theirs
+                assert re.sub(rb"Date: [^\r]*", b"", ours) == re.sub(rb"Date: [^\r]*", b"", theirs)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
