@@ -108,9 +108,9 @@ MUTATIONS = RECEIPTS | {
     "renewed_by_reply": _edit(TWIN, "if session in indexes.owner and indexes.owner[session][0] == self._boot:", "if False:"),
     "sweeper": _edit("switchboard/sweeper.py", "self._house.post.post(Resume(session, attempts))", "pass"),
     "visible_alarms": _edit(TWIN, "indexes.due[member] = max(due_at, now) + ahead_ms + GRACE_MS", "del indexes.due[member]"),
-    "indexed_alarms": _edit(JOURNAL, "alarms = self._alarms(run, alarms_set)", "alarms = ()"),
+    "indexed_alarms": _edit(JOURNAL, "alarms = self._alarms(run, alarms_set, watch=watch)", "pass"),
     # What a handler makes of news.
-    "overlap_check": _edit("handlers/record.py", "(self.length, self.tail) == self._anchor:", "self.length == self._anchor[0]:"),
+    "overlap_check": _edit("handlers/record.py", " and uid_of(elements[length - self.length - 1]) == uid:", ":"),
     "closed_on_conflict": _edit(
         JOURNAL,
         "            await self.load()\n            return False\n        self.length += len(events)\n",
@@ -246,9 +246,9 @@ MUTATIONS = RECEIPTS | {
     "counted_progress": _edit(TWIN, "if progress and attempts:", "if False:"),
     "inputs_are_no_progress": _edit(JOURNAL, "progress=settled)", "progress=True)"),
     # Expiry.
-    "alarms_keep": _edit(JOURNAL, "if not release or run.alarms or self._needs", "if not release or self._needs"),
-    "errands_keep": _edit(JOURNAL, "or self._needs.watch(run) or (run.opened.parent is not None and not run.ended)", ""),
-    "pending_keeps": _edit(JOURNAL, "if not release or run.alarms or", "if run.alarms or"),
+    "alarms_keep": _edit(JOURNAL, "if not release or watch or run.alarms or", "if not release or watch or"),
+    "errands_keep": _edit(JOURNAL, "or watch or run.alarms or (run.opened.parent is not None and not run.ended)", "or run.alarms"),
+    "pending_keeps": _edit(JOURNAL, "if not release or watch or run.alarms or", "if watch or run.alarms or"),
     "ended_lets_go": _edit(
         WORK,
         '            return self.notice == "put off" and self.owes_notice(run)\n',
