@@ -134,6 +134,7 @@ async def test_the_line_of_a_channel_is_its_own(valkey, valkey_url):
 
 async def test_a_placeholder_stands_for_the_answer_and_partial_words_for_the_whole(valkey, valkey_url, monkeypatch):
     monkeypatch.setattr("telephony.slack_messenger.SPEAK_SECONDS", 0.02)
+    monkeypatch.setattr("telephony.slack_messenger.FRESH_SECONDS", 60.0)
     async with slack_kit(valkey_url, "support.chats:murmurer") as kit:
         await kit.say("go on")
         await until(lambda: [what for what, text in kit.seen if "One moment" in text] == ["posted"])

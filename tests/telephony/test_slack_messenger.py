@@ -149,13 +149,14 @@ async def test_nobody_is_handed_over_to():
 
 async def test_partial_words_replace_the_placeholder_and_never_the_answer(monkeypatch):
     monkeypatch.setattr("telephony.slack_messenger.SPEAK_SECONDS", 0.02)
+    monkeypatch.setattr("telephony.slack_messenger.FRESH_SECONDS", 60.0)
     async with desk() as d:
         d.messenger.speak(expected(), "nobody has been told to wait")
         await d.messenger.expect(expected(), look=False)
         for text in ("Once", "Once upon", "Once upon a **time**"):
             d.messenger.speak(expected(), text)
             await asyncio.sleep(0.05)
-        assert d.texts() == ["Once upon a *time* …"]
+        await until(lambda: d.texts() == ["Once upon a *time* …"], d.texts)
         d.messenger.speak(expected(), "Once upon a time there was")
         await d.messenger.post(delivery("The end."), look=False)
         d.messenger.speak(expected(), "late words")
@@ -164,7 +165,8 @@ async def test_partial_words_replace_the_placeholder_and_never_the_answer(monkey
         assert d.workspace.counts["chat.postMessage"] == 1
 
 
-async def test_words_that_come_before_the_placeholder_is_there_are_shown_in_it():
+async def test_words_that_come_before_the_placeholder_is_there_are_shown_in_it(monkeypatch):
+    monkeypatch.setattr("telephony.slack_messenger.FRESH_SECONDS", 60.0)
     async with desk() as d:
         d.fails("chat.postMessage", "slow:0.2")
         expecting = asyncio.create_task(d.messenger.expect(expected(), look=False))
@@ -195,10 +197,9 @@ async def test_partial_words_that_are_not_fresh_are_not_shown_lest_they_replace_
         d.messenger._speak_at = asyncio.get_running_loop().time() + 0.1  # as if others had spoken, or the process had stood still
         d.messenger.speak(expected(), "stale words")
         await heir.messenger.post(delivery("The answer."), look=True)
-        await asyncio.sleep(0.4)
+        await until(lambda: not d.messenger._speaking)
         assert d.texts() == ["The answer."]
         assert not d.messenger._spoken
-        assert not d.messenger._speaking
 
 
 async def test_partial_words_that_grow_old_while_the_channel_is_busy_are_not_shown_either(monkeypatch):
