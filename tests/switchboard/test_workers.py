@@ -29,7 +29,15 @@ class Crew(ServerProcess):
     def pids(self):
         """The workers', in the order in which they were started."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"switchboard.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in children if b"switchboard.worker" in command(pid)]
+
+
+def command(pid):
+    """The words of a process's command; none when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def gone(pid):
     """Whether a process, which is no child of ours, has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
