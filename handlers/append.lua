@@ -1,47 +1,59 @@
 -- APPEND: compares the tail, then appends, sets the indexes and takes or gives back the lease. Without events: a claim or a
 -- release. RESTART is the same with a fifth key, the place for the old generation: the events replace the list.
--- KEYS: history, pending, owner, due [, old generation]
--- ARGV: session, boot, lease_ms, tail, numbers; the events; time and member of each alarm set; the members cleared, which comes
---       first, so that a set one stays. The numbers, in one string, are quicker to send: length, release and progress (1 or 0),
---       keep_until and keep_old_until (or nothing), count of events, of alarms set, of alarms cleared.
--- Returns: clock, status (0 ok, 1 again, 2 conflict), length, owner's entry, on a conflict the slice
+-- KEYS: pending, owner, due, history [, old generation]
+-- ARGV: the terms, tail, the events. The terms are one message, which both sides read and write quickest: session, boot, lease_ms,
+--       length, release, progress, keep_until, keep_old_until, alarms set, and cleared, which comes first, so that a set one stays
+-- Returns: clock, status, length and the owner's entry or nothing, as a message; on a conflict that message and the slice
 
-local history, pending, owner, due, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local session, boot, lease_ms, tail = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local length, release, progress, keep_until, keep_old_until, events, set, cleared =
-    string.match(ARGV[5], '^(%d+) ([01]) ([01]) (%d*) (%d*) (%d+) (%d+) (%d+)$')
-length, events, set, cleared = tonumber(length), tonumber(events), tonumber(set), tonumber(cleared)
-release, progress = release == '1', progress == '1'
-local last = 5 + events
+local pending, owner, due, history, old = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local session, boot, lease_ms, length, release, progress, keep_until, keep_old_until, alarms_set, alarms_cleared =
+    unpack(cmsgpack.unpack(ARGV[1]), 1, 10)
+local tail, last = ARGV[2], ARGV[#ARGV]
+local events = #ARGV - 2
 
 local now = clock()
 local stored = redis.call('LLEN', history)
 local stored_tail = tail_of(history)
 local kept = old and 0 or length
 
-if events > 0 and stored == kept + events and stored_tail == string.sub(ARGV[last], 2, 9) then
-    return {now, 1, stored, renewed(session, owner, pending, boot, now + lease_ms)}
+local function answer(status, length, own)
+    return cmsgpack.pack({now, status, length, own or ''})
+end
+
+local function alarm(gen, step)
+    return session .. string.format(' %d/', gen) .. step
+end
+
+if events > 0 and stored == kept + events and stored_tail == string.sub(last, 2, 9) then
+    return answer('again', stored, renewed(session, owner, pending, boot, now + lease_ms))
 end
 if stored ~= length or stored_tail ~= tail then
     local start = math.max(length - 1, 0)
-    return {now, 2, stored, renewed(session, owner, pending, boot, now + lease_ms), redis.call('LRANGE', history, start, start + PAGE)}
+    local told = answer('conflict', stored, renewed(session, owner, pending, boot, now + lease_ms))
+    return {told, redis.call('LRANGE', history, start, start + PAGE)}
 end
 
 if old and stored > 0 then
-    if keep_old_until == '' then
-        redis.call('DEL', history)
-    else
+    if keep_old_until then
         redis.call('RENAME', history, old)
         redis.call('PEXPIREAT', old, keep_old_until)
+    else
+        redis.call('DEL', history)
     end
 end
-in_slices('RPUSH', history, 6, last)
-in_slices('ZREM', due, last + 2 * set + 1, last + 2 * set + cleared)
-in_slices('ZADD', due, last + 1, last + 2 * set)
-if keep_until == '' then
-    redis.call('PERSIST', history)
-else
+for first = 3, #ARGV, 500 do  -- Lua's stack holds about 8,000 values
+    redis.call('RPUSH', history, unpack(ARGV, first, math.min(first + 499, #ARGV)))
+end
+for _, cleared in ipairs(alarms_cleared) do
+    redis.call('ZREM', due, alarm(cleared[1], cleared[2]))
+end
+for _, set in ipairs(alarms_set) do
+    redis.call('ZADD', due, set.at, alarm(set.gen, set.step))
+end
+if keep_until then
     redis.call('PEXPIREAT', history, keep_until)
+else
+    redis.call('PERSIST', history)
 end
 
 -- Progress is that something owed no longer is, and forgets the take-overs. Another's live lease is left alone; an expired one is
@@ -70,4 +82,4 @@ if holder == boot or tonumber(redis.call('ZSCORE', pending, session) or 0) < now
         own = take(session, owner, pending, boot, attempts, now + lease_ms)
     end
 end
-return {now, 0, kept + events, own}
+return answer('ok', kept + events, own)

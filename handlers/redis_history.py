@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, Literal, Self
 
+import msgspec
 import structlog
 
 from handlers.errors import FormatError, StoreError
@@ -30,22 +32,28 @@ from handlers.history import (
 from handlers.redis_cluster import ClusterLink, link_to
 from handlers.redis_greeting import Greeting
 from handlers.redis_link import Link
-from handlers.redis_scripts import scripts
+from handlers.redis_scripts import Script, scripts
 from handlers.redis_wire import Replication
-from handlers.resp import Refusal, pack
+from handlers.resp import Refusal, join, pack, strings
 from handlers.store_clock import ClusterClock, StoreClock
 
 FORMAT: Final = 1
 META: Final = b"sb:meta"
-_STATUSES: Final[tuple[Literal["ok", "again", "conflict"], ...]] = ("ok", "again", "conflict")
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(tuple[int, Literal["ok", "again", "conflict"], int, str]).decode
 
 _log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one partition: those that its sessions share, and the beginnings of those that they have each."""
+    """The keys of one partition: those that its sessions share, and the beginnings of those that they have each.
 
+    `append`: how the keys of an append begin, packed: their number and the first three.
+    """
+
+    append: bytes
     pending: bytes
     owner: bytes
     due: bytes
@@ -56,7 +64,8 @@ class Keys:
     @classmethod
     def of(cls, partition: int) -> Self:
         """Build the keys of a partition."""
-        return cls(*[b"sb:{%d}:%b" % (partition, name) for name in (b"pending", b"owner", b"due", b"sweep", b"h:", b"x:")])
+        keys = [b"sb:{%d}:%b" % (partition, name) for name in (b"pending", b"owner", b"due", b"sweep", b"h:", b"x:")]
+        return cls(strings((b"4", *keys[:3])), *keys)
 
 
 _KEYS: Final = tuple(Keys.of(partition) for partition in range(PARTITIONS))
@@ -73,10 +82,10 @@ class RedisHistory:
     """
 
     def __init__(self, url: str, boot: str, replication: Replication | None = None) -> None:
-        self._boot = boot.encode()
+        self._boot = boot
         self._lease = b"%d" % LEASE_MS
         self._calls = 0
-        self._waited_ms = 0.0
+        self._waited = 0.0
         self._replicated = replication is not None
         self._scripts = scripts()
         link = self._link = link_to(url, Greeting(self._scripts), replication)
@@ -90,7 +99,7 @@ class RedisHistory:
     @property
     def latency(self) -> tuple[int, float]:
         """See `History`."""
-        return self._calls, self._waited_ms / 1000
+        return self._calls, self._waited
 
     def now(self) -> int:
         """See `History`."""
@@ -112,21 +121,27 @@ class RedisHistory:
 
     def append(self, command: Append) -> Awaitable[Reply]:
         """See `History`."""
-        return self._write(command, None, None)
+        keys = _KEYS[partition_of(command.session)]
+        return self._write(command, keys, keys.append)
 
     def restart(self, command: Restart) -> Awaitable[Reply]:
         """See `History`."""
-        return self._write(command, command.old_gen, command.keep_old_until)
+        keys = _KEYS[partition_of(command.session)]
+        old = b"%b%b/%d" % (keys.old, command.session.encode(), command.old_gen)
+        beginning = strings((b"5", keys.pending, keys.owner, keys.due))
+        return self._write(command, keys, beginning, (old,), command.keep_old_until)
 
     async def renew(self, session: str) -> Renewal:
         """See `History`."""
         name, keys = session.encode(), _KEYS[partition_of(session)]
-        _, mine, length, tail = await self._run("renew", (keys.history + name, keys.pending, keys.owner), name, self._boot, self._lease)
+        _, mine, length, tail = await self._run(
+            "renew", (keys.history + name, keys.pending, keys.owner), name, self._boot.encode(), self._lease
+        )
         return Renewal(mine == 1, length, tail)
 
     async def peek(self, partition: int, limit: int, ahead_ms: int, *, count: int = 1, claimed: bool = False) -> Overdue:
         """See `History`. In a cluster each partition is a call of its own; those whose node is away are missed, whichever they are."""
-        args = (b"%d" % limit, self._boot, self._lease, b"%d" % ahead_ms, b"%d" % APART_MS)
+        args = (b"%d" % limit, self._boot.encode(), self._lease, b"%d" % ahead_ms, b"%d" % APART_MS)
         if not isinstance(self._link, ClusterLink):
             return await self._peek(range(partition, partition + count), args, claimed=claimed)
         (first,) = await asyncio.gather(self._peek(range(partition, partition + 1), args, claimed=claimed), return_exceptions=True)
@@ -157,12 +172,12 @@ class RedisHistory:
 
     async def hand_over(self, sessions: Iterable[str]) -> None:
         """See `History`."""
-        leases = []
+        leases, boot = [], self._boot.encode()
         for session in sessions:
             name, keys = session.encode(), _KEYS[partition_of(session)]
-            leases.append(self._run("renew", (keys.history + name, keys.pending, keys.owner), name, self._boot, b"0"))
+            leases.append(self._run("renew", (keys.history + name, keys.pending, keys.owner), name, boot, b"0"))
         keys = _KEYS[0]
-        claim = self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), b"0", self._boot, b"1", b"0", b"0")  # for a millisecond
+        claim = self._run("peek", (keys.pending, keys.owner, keys.due, keys.sweep), b"0", boot, b"1", b"0", b"0")  # for a millisecond
         for outcome in await asyncio.gather(*leases, _unless_away(claim), return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -215,9 +230,9 @@ class RedisHistory:
         return None if left < 0 else left
 
     async def _learn_time(self, node: Link) -> None:
-        asked = self._clock.mark()
+        asked = monotonic()
         seconds, micros = node.accept(await node.call(pack(b"TIME")))
-        self._clock.hear(node.address.name, int(seconds) * 1000 + int(micros) // 1000, asked)
+        self._clock.hear(node.address.name, int(seconds) * 1000 + int(micros) // 1000, asked, monotonic())
 
     async def _check_meta(self) -> None:
         ours = [b"%d" % FORMAT, b"%d" % PARTITIONS]
@@ -233,51 +248,63 @@ class RedisHistory:
                 "name another database in REDIS_URL, or run the version that wrote it."
             )
 
-    async def _write(self, command: Append | Restart, old_gen: int | None, keep_old_until: int | None) -> Reply:
-        """Run `append.lua`, which tells the order of what it takes; with an `old_gen` it is a restart."""
-        name, keys = command.session.encode(), _KEYS[partition_of(command.session)]
-        old = () if old_gen is None else (keys.old + b"%b/%d" % (name, old_gen),)
-        numbers = b"%d %d %d %b %b %d %d %d" % (
-            command.length,
-            command.release,
-            command.progress,
-            _ms(command.keep_until),
-            _ms(keep_old_until),
-            len(command.events),
-            len(command.alarms_set),
-            len(command.alarms_cleared),
+    async def _write(
+        self, command: Append | Restart, keys: Keys, beginning: bytes, old: tuple[bytes, ...] = (), keep_old_until: int | None = None
+    ) -> Reply:
+        """Run `append.lua`; with a place for the `old` generation it is a restart."""
+        script = self._scripts["append"]
+        history = keys.history + command.session.encode()
+        terms = _encode(
+            (
+                command.session,
+                self._boot,
+                LEASE_MS,
+                command.length,
+                command.release,
+                command.progress,
+                command.keep_until,
+                keep_old_until,
+                command.alarms_set,
+                command.alarms_cleared,
+            )
         )
-        _, status, length, own, *rest = await self._run(
-            "append",
-            (keys.history + name, keys.pending, keys.owner, keys.due, *old),
-            name,
-            self._boot,
-            self._lease,
-            command.tail,
-            numbers,
-            *command.events,
-            *[part for alarm in command.alarms_set for part in (b"%d" % alarm.at, _member(name, alarm.gen, alarm.step))],
-            *[_member(name, gen, step) for gen, step in command.alarms_cleared],
-        )
-        if own is None:
-            return Reply(_STATUSES[status], length, None, False, 0, *map(tuple, rest))
-        owner, _, attempts = own.rpartition(b" ")
-        return Reply(_STATUSES[status], length, owner.decode(), owner == self._boot, int(attempts), *map(tuple, rest))
+        parts = (history, *old, terms, command.tail, *command.events)
+        asked = monotonic()
+        reply = await self._link.call(join(6 + len(parts), script.call, beginning, strings(parts)), history)
+        if isinstance(reply, Refusal):
+            reply = await self._again(reply, script, (keys.pending, keys.owner, keys.due, *parts), 4 + len(old))
+        elements: tuple[bytes, ...] = ()
+        if isinstance(reply, list):  # a conflict
+            reply, elements = reply[0], tuple(reply[1])
+        stored, status, length, own = _decode(reply)
+        self._learn(stored, asked, history)
+        if not own:
+            return Reply(status, length, None, False, 0, elements)
+        owner, _, attempts = own.rpartition(" ")
+        return Reply(status, length, owner, owner == self._boot, int(attempts), elements)
 
     async def _run(self, name: str, keys: tuple[bytes, ...], *args: bytes) -> Any:
-        """Run a script by its digest, or by its text if the store has lost it (a flush, a failover); learn the time it tells."""
+        """Run one of the other scripts, whose replies begin with the store's time."""
         script = self._scripts[name]
-        count = b"%d" % len(keys)
-        asked = self._clock.mark()
-        reply = await self._link.call(pack(b"EVALSHA", script.sha, count, *keys, *args), keys[0])
+        asked = monotonic()
+        reply = await self._link.call(pack(b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *args), keys[0])
         if isinstance(reply, Refusal):
-            if reply.kind == "NOSCRIPT":
-                reply = await self._link.call(pack(b"EVAL", script.text, count, *keys, *args), keys[0])
-            self._link.accept(reply)
-        self._clock.tell(reply[0], asked, keys[0])
-        self._calls += 1
-        self._waited_ms += self._clock.mark() - asked
+            reply = await self._again(reply, script, (*keys, *args), len(keys))
+        self._learn(reply[0], asked, keys[0])
         return reply
+
+    async def _again(self, refusal: Refusal, script: Script, parts: tuple[bytes, ...], count: int) -> Any:
+        """Send a script's text with `count` keys and its arguments, if the store has lost it (a flush, a failover)."""
+        if refusal.kind == "NOSCRIPT":
+            return self._link.accept(await self._link.call(pack(b"EVAL", script.text, b"%d" % count, *parts), parts[0]))
+        return self._link.accept(refusal)
+
+    def _learn(self, stored: int, asked: float, key: bytes) -> None:
+        """Learn the time that a script has told, and how long it took."""
+        heard = monotonic()
+        self._clock.tell(stored, asked, heard, key)
+        self._calls += 1
+        self._waited += heard - asked
 
     async def _ask(self, name: bytes, key: bytes, *args: bytes) -> Any:
         return self._link.accept(await self._link.call(pack(name, key, *args), key))
@@ -314,7 +341,3 @@ def _owner(entry: bytes) -> tuple[str, int]:
 def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """A reply of names and values in turn, as RESP 2 has them."""
     return zip(flat[::2], flat[1::2], strict=True)
-
-
-def _ms(at: int | None) -> bytes:
-    return b"" if at is None else b"%d" % at

@@ -6,19 +6,22 @@ from importlib import resources
 from typing import Self
 
 from handlers.history import PAGE
+from handlers.resp import strings
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script with its digest, by which a store that has seen it knows it."""
+    """A Lua script with its digest, by which a store that has seen it knows it; `call` is how every call by it begins, packed."""
 
     text: bytes
     sha: bytes
+    call: bytes
 
     @classmethod
     def of(cls, text: str) -> Self:
         """Take a script's text."""
-        return cls(text.encode(), hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().encode())
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
+        return cls(text.encode(), sha, strings((b"EVALSHA", sha)))
 
 
 def scripts() -> dict[str, Script]:

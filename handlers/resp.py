@@ -31,11 +31,16 @@ class Refusal:
 
 def pack(*parts: bytes) -> bytes:
     """One command, ready to be sent."""
-    return b"*%d\r\n%b" % (len(parts), strings(parts))
+    return join(len(parts), strings(parts))
+
+
+def join(count: int, *packed: bytes) -> bytes:
+    """One command of so many parts, which are packed already."""
+    return b"*%d\r\n%b" % (count, b"".join(packed))
 
 
 def strings(parts: Iterable[bytes]) -> bytes:
-    """Some of the parts of a command, or of the elements of a list."""
+    """Some of the parts of a command, or of the elements of a list, packed."""
     return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 

@@ -11,13 +11,6 @@ local function tail_of(list)
     return element and string.sub(element, 2, 9) or ''
 end
 
--- Lua's stack holds about 8,000 values, so long batches are cut; 500 is even, which keeps pairs together.
-local function in_slices(command, key, first, last)
-    for start = first, last, 500 do
-        redis.call(command, key, unpack(ARGV, start, math.min(start + 499, last)))
-    end
-end
-
 -- `boot attempts` in two.
 local function owner_of(entry)
     local boot, attempts = string.match(entry, '^(.*) (%d+)$')

@@ -1,8 +1,8 @@
 """The store's clock as a process knows it: our monotonic clock and an offset."""
 
-import math
 import time
 from collections.abc import Callable
+from math import floor
 
 
 class StoreClock:
@@ -15,28 +15,24 @@ class StoreClock:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self.offset = time.time() * 1000 - self.mark()
+        self.offset = (time.time() - monotonic()) * 1000
         self._told = False
 
-    def mark(self) -> float:
-        """Our own time, ms: to be taken before the store is asked."""
-        return self._monotonic() * 1000
-
-    def tell(self, stored: int, asked: float, key: bytes = b"") -> None:  # noqa: ARG002 - one server has all keys
-        """Learn that the clock of the server that has `key` showed `stored` at some moment since `asked`."""
-        lower = stored - self.mark()
-        upper = stored + 1 - asked  # a clock that shows a millisecond may be at its end
+    def tell(self, stored: int, asked: float, heard: float, key: bytes = b"") -> None:  # noqa: ARG002 - one server has all keys
+        """Learn that the clock of the server that has `key` showed `stored`, ms, between `asked` and `heard`, seconds of our own."""
+        lower = stored - heard * 1000
+        upper = stored + 1 - asked * 1000  # a clock that shows a millisecond may be at its end
         if lower > self.offset or self.offset > upper or not self._told:
             self.offset = lower
             self._told = True
 
-    def hear(self, node: str, stored: int, asked: float) -> None:  # noqa: ARG002 - there is one
+    def hear(self, node: str, stored: int, asked: float, heard: float) -> None:  # noqa: ARG002 - there is one
         """Learn the same of a server that is known by its name."""
-        self.tell(stored, asked)
+        self.tell(stored, asked, heard)
 
     def now(self) -> int:
         """The store's time, ms since the epoch; ours until it told us its own."""
-        return math.floor(self.mark() + self.offset)
+        return floor(self._monotonic() * 1000 + self.offset)
 
 
 class ClusterClock(StoreClock):
@@ -52,15 +48,15 @@ class ClusterClock(StoreClock):
         self._nodes = nodes
         self._clocks: dict[str, StoreClock] = {}
 
-    def tell(self, stored: int, asked: float, key: bytes = b"") -> None:
+    def tell(self, stored: int, asked: float, heard: float, key: bytes = b"") -> None:
         """See `StoreClock`."""
-        self.hear(self._node_of(key), stored, asked)
+        self.hear(self._node_of(key), stored, asked, heard)
 
-    def hear(self, node: str, stored: int, asked: float) -> None:
+    def hear(self, node: str, stored: int, asked: float, heard: float) -> None:
         """See `StoreClock`."""
         if node not in self._clocks:
             live = self._nodes()
             self._clocks = {name: clock for name, clock in self._clocks.items() if name in live}
         clock = self._clocks.setdefault(node, StoreClock(self._monotonic))
-        clock.tell(stored, asked)
+        clock.tell(stored, asked, heard)
         self.offset = min([each.offset for each in self._clocks.values()])

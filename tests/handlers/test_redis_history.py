@@ -485,11 +485,11 @@ class Clocks:
         self.clock = StoreClock(lambda: self.mine / 1000)
 
     def ask(self, there: float, back: float) -> None:
-        asked = self.clock.mark()
+        asked = self.mine
         self.mine += there
         told = int(self.mine + self.offset)
         self.mine += back
-        self.clock.tell(told, asked)
+        self.clock.tell(told, asked / 1000, self.mine / 1000)
 
     @property
     def behind(self) -> float:

@@ -129,7 +129,6 @@ class ClockedHistory(RedisHistory):
     def now(self) -> int:
         return self._store.now
 
-    async def _run(self, name: str, keys: tuple[bytes, ...], *args: bytes) -> Any:
-        reply = await super()._run(name, keys, *args)
+    def _learn(self, *told: Any) -> None:
+        super()._learn(*told)
         self._store.forget_expired(before=self._store.now + 1)  # a time that has come already expires at once
-        return reply
