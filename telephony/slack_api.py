@@ -5,6 +5,7 @@ the call may have been done, and whether it ever will be: `SlackBusyError`, `Sla
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import cached_property
@@ -74,7 +75,9 @@ class SlackApi:
     @cached_property
     def client(self) -> AsyncWebClient:
         """Made when it is needed, since a token is: a server without Slack has none. May raise `SettingsError`."""
-        return AsyncWebClient(self._token(), self._url, timeout=round(CALL_SECONDS), session=self._session, retry_handlers=[])
+        quiet = logging.getLogger("slack_sdk.web")
+        quiet.setLevel(logging.WARNING)  # it asks for this very logger's level, and else puts every call into words that nobody logs
+        return AsyncWebClient(self._token(), self._url, timeout=round(CALL_SECONDS), session=self._session, logger=quiet, retry_handlers=[])
 
     async def call(self, request: Callable[[AsyncWebClient], Awaitable[AsyncSlackResponse]]) -> dict[str, Any]:
         """Make a call, once; gives what Slack says.

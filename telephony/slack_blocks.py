@@ -1,5 +1,6 @@
 """What a delivery looks like in Slack: texts, buttons for what can be answered, and what is left of them when one was pressed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -72,7 +73,7 @@ def _without_buttons(press: Press, words: str) -> Look:
     return Look(press.message.text or words, (*blocks, _context(words)))
 
 
-def _texts(delivery: Delivery) -> list[str]:
+def _texts(delivery: Delivery) -> Sequence[str]:
     match delivery.output:
         case Say(text=text):
             return pieces(text)

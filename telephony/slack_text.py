@@ -7,6 +7,7 @@ that of a link with a harmless scheme.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import quote
 
 from markdown_it import MarkdownIt
@@ -16,6 +17,9 @@ MOST = 3_000
 """Characters of a piece: what a section holds; a message's own text holds more, an update's 4,000."""
 
 MOST_ADDRESS = 1_000
+
+REMEMBERED = (100, 300)
+"""So many texts, of so many characters at most, are rendered once: greetings and questions are said again and again."""
 
 _SCHEMES = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 _FENCE = "```"
@@ -41,8 +45,12 @@ def link(address: str, label: str) -> str:
     return f"<{safe}|{words}>" if words and words != safe else f"<{safe}>"
 
 
-def pieces(markdown: str) -> list[str]:
+def pieces(markdown: str) -> tuple[str, ...]:
     """A text as mrkdwn, in pieces of at most `MOST` characters, at least one: cut between paragraphs, else lines, sentences, words."""
+    return _remembered(markdown) if len(markdown) <= REMEMBERED[1] else _rendered(markdown)
+
+
+def _rendered(markdown: str) -> tuple[str, ...]:
     found: list[str] = []
     for block in _blocks(SyntaxTreeNode(_markdown.parse(markdown)), strong=False):
         for part in _cut(block):
@@ -50,7 +58,10 @@ def pieces(markdown: str) -> list[str]:
                 found[-1] += f"\n\n{part}"
             else:
                 found.append(part)
-    return found or ["…"]
+    return tuple(found) or ("…",)
+
+
+_remembered = lru_cache(REMEMBERED[0])(_rendered)
 
 
 def beginning(markdown: str) -> str:

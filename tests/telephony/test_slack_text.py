@@ -50,7 +50,7 @@ def harmless(text: str) -> bool:
     ],
 )
 def test_markdown_is_rendered(markdown: str, mrkdwn: str) -> None:
-    assert pieces(markdown) == [mrkdwn]
+    assert pieces(markdown) == (mrkdwn,)
 
 
 @pytest.mark.parametrize(
