@@ -117,7 +117,12 @@ class Think:
             api_key=self._key.get_secret_value() if self._key is not None else "none",
             base_url=self._base_url,
             max_retries=0,
-            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, trust_env=self._host not in LOOPBACK),
+            http_client=openai.DefaultAsyncHttpxClient(
+                timeout=timeout,
+                trust_env=self._host not in LOOPBACK,
+                # To make a request and to send it takes half a millisecond each, and the answer's head no less: others come between.
+                event_hooks={"request": [_pause], "response": [_pause]},
+            ),
         )
         return client
 
@@ -194,6 +199,10 @@ def retry_after(headers: Any) -> float | None:
         if not math.isnan(seconds):
             return max(seconds, 0.0)
     return None
+
+
+async def _pause(_: object) -> None:
+    await asyncio.sleep(0)
 
 
 def _host(url: str) -> str:
