@@ -87,19 +87,24 @@ class Record:
             self._anchor = NOWHERE
 
     async def _load_pages(self) -> bool:
-        """Read page after page, each from the last element of the page before; False when that is another one by now."""
-        last = b""
-        while True:
-            page = await self._history.load(self.session, max(self.length - 1, 0))
-            if last:
-                if page[:1] != (last,):
-                    return False
-                await self.extend(page[1:])
-            else:
-                await self.extend(page)
-            if len(page) < PAGE:
-                break
-            last = page[-1]
+        """Read page after page, each from the last element of the page before; False when that is another one by now.
+
+        The next page is on its way while one is replayed.
+        """
+        page = await self._history.load(self.session)
+        new = page
+        while len(page) == PAGE:
+            ahead = asyncio.create_task(self._history.load(self.session, self.length + len(new) - 1))
+            try:
+                await self.extend(new)
+                last, page = page[-1], await ahead
+            finally:
+                ahead.cancel()
+                ahead.add_done_callback(_look_away)
+            if page[:1] != (last,):
+                return False
+            new = page[1:]
+        await self.extend(new)
         if self.state == "unknown":
             self.state = "absent"
         return True
@@ -155,3 +160,9 @@ class Record:
         if self.run is not None:
             self.run.close()
             self.run = None
+
+
+def _look_away(task: asyncio.Task[Any]) -> None:
+    """Whoever waited for it has met another end: what it came to is no news."""
+    if not task.cancelled():
+        task.exception()

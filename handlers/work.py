@@ -50,7 +50,7 @@ class Work:
             return True
         if run.failure is not None:
             return False
-        return bool(run.calls) or run.restart is not None or (self.notice == "owed" and self.owes_notice(run))
+        return bool(run.calls) or run.restart is not None or (run.ended and self.notice == "owed" and self.owes_notice(run))
 
     def watch(self, run: Run) -> bool:
         """See `Needs`."""

@@ -193,7 +193,7 @@ MUTATIONS = RECEIPTS | {
     "cancels_one": _edit(
         "workflows/conversation.py", "self._inbox.discard(errand.id)", "[self._inbox.discard(each) for each in list(self._inbox.errands)]"
     ),
-    "pends_for_notice": _edit(WORK, ' or (self.notice == "owed" and self.owes_notice(run))', ""),
+    "pends_for_notice": _edit(WORK, ' or (run.ended and self.notice == "owed" and self.owes_notice(run))', ""),
     "started_once": Mutation(
         (
             Edit(
