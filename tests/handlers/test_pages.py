@@ -21,7 +21,7 @@ class Pages:
         self.record: Record
         self.before: Callable[[int], None] = lambda _: None
 
-    async def load(self, session: str, start: int = 0) -> tuple[bytes, ...]:  # noqa: ARG002 - there is one
+    async def load(self, session: str, start: int = 0) -> tuple[bytes, ...]:
         self.asked.append((start, self.record.length))
         await asyncio.sleep(0)
         self.before(start)
@@ -80,21 +80,17 @@ async def test_whoever_stops_waiting_leaves_no_page_behind(elements, when, caplo
     store = Pages(elements)
     record = record_of(store)
     before = asyncio.all_tasks()
-    on_its_way = asyncio.Event()
+    asked = asyncio.Event()
 
-    def fail(start: int) -> None:
+    def note(start: int) -> None:
         if start:
-            on_its_way.set()
-            raise StoreError("it is away")
+            asked.set()
+            if when == "while a page is replayed":
+                raise StoreError("it is away")
 
-    if when == "while a page is replayed":
-        store.before = fail
+    store.before = note
     loading = asyncio.create_task(record.load())
-    if when == "while a page is replayed":
-        await on_its_way.wait()
-    else:
-        while record.length < PAGE:
-            await asyncio.sleep(0)
+    await asked.wait()
     loading.cancel()
     with pytest.raises((asyncio.CancelledError, StoreError)):
         await loading
