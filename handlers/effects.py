@@ -11,6 +11,7 @@ import msgspec
 
 from handlers.counters import Counters
 from handlers.pace import Pace
+from handlers.right_of_way import RightOfWay
 from workflows.effects import Effect, Retry, idempotency_key
 from workflows.errors import TerminalError, TransientError
 from workflows.steps import CallStep
@@ -47,10 +48,12 @@ class Effects:
         bindings: Mapping[str, Callable[..., Awaitable[Any]]] | None = None,
         rng: Random | None = None,
         counters: Counters | None = None,
+        way: RightOfWay | None = None,
     ) -> None:
         self._bindings = dict(bindings or {})
         self._speakers: dict[str, bool] = {}  # whether a body takes `emit`: to look at its signature takes longer than to call it
         self._pace = Pace()
+        self._way = RightOfWay() if way is None else way
         self._counters = Counters() if counters is None else counters
         self._rng = rng or Random()  # noqa: S311 - spreads retries, keeps no secret
 
@@ -101,6 +104,7 @@ class Effects:
         for attempt in count(1):
             try:
                 async with self._pace, asyncio.timeout(patience):
+                    await self._way.clear()
                     self._counters.attempts[effect.name] += 1
                     return await call()
             except asyncio.CancelledError:

@@ -177,6 +177,8 @@ class Handler(AsyncioActor):
     async def _take(self, inbound: Inbound) -> None:
         """Bring an input on record, and answer it if that can be done at once."""
         await Intake(self._house, self._journal, self._work, self._waiters).take(inbound)
+        if inbound.stored_suffices:
+            await asyncio.sleep(0)  # whoever waits for no more than this is told before we go on
         await self._settle()
 
     async def _remember(self, done: Done) -> None:

@@ -10,6 +10,7 @@ from handlers.effects import Effects
 from handlers.errands import Post
 from handlers.followers import Followers
 from handlers.history import History
+from handlers.right_of_way import RightOfWay
 from workflows.registry import Registry
 
 
@@ -19,7 +20,7 @@ class House:
 
     `idle`: seconds without a word before a handler leaves memory. `ttl_ms`: how long a history is kept when it promises nothing
     more. `most_live`: how many sessions are in memory when no more are let in from outside. `messengers`: those of the channels that
-    push, by the channels' names.
+    push, by the channels' names. `way`: what the work behind inputs asks before each heavy step.
     """
 
     history: History
@@ -34,3 +35,4 @@ class House:
     counters: Counters = field(default_factory=Counters)
     followers: Followers = field(default_factory=Followers)
     messengers: dict[str, Messenger] = field(default_factory=dict)
+    way: RightOfWay = field(default_factory=RightOfWay)

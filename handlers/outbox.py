@@ -192,6 +192,7 @@ class Outbox:
         delivery = _delivery(run, unsent)
         look = unsent.number[0] - run.opened.base < self._led_from or self._placeholders.is_strange(unsent.turn)
         for attempt in count():
+            await self._house.way.clear()
             if self.in_doubt:  # this process has stood still: the timer comes later
                 return
             try:
@@ -207,6 +208,7 @@ class Outbox:
                 return
 
     async def _expect(self, messenger: Messenger, expected: Expected, handler: AsyncioActor, *, look: bool) -> None:
+        await self._house.way.clear()
         if self.in_doubt:
             return
         with _logged(expected):
@@ -215,6 +217,7 @@ class Outbox:
         self._done(handler)
 
     async def _give_up(self, messenger: Messenger, placeholder: Placeholder, handler: AsyncioActor, *, failed: bool = False) -> None:
+        await self._house.way.clear()
         if self.in_doubt:
             return
         with _logged(placeholder.expected):

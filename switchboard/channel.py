@@ -64,6 +64,7 @@ class Exchange:
         self.leaving = asyncio.Event()
         self._house = house
         self._post = house.post
+        self._way = house.way
         rate = settings.limits.per_caller
         self.counts_callers = rate is not None
         self._rates = None if rate is None else Rates(rate)
@@ -127,6 +128,8 @@ class Exchange:
             raise self._overload()
         reply: ReplyTo[Answer] = ReplyTo()
         self._waiting.add(reply)
+        if inbound.stored_suffices:
+            self._way.come()
         try:
             self._post.post(msgspec.structs.replace(inbound, reply_to=reply))
             answer = await reply.get(min(patience, self._patience))
@@ -137,6 +140,8 @@ class Exchange:
             raise
         finally:
             self._waiting.discard(reply)
+            if inbound.stored_suffices:
+                self._way.go()
         if self._tells:
             _tell(inbound, answer)
         return answer

@@ -18,6 +18,7 @@ from handlers.errors import HandlerError
 from handlers.handler import Handler, House
 from handlers.history import History
 from handlers.messages import Message
+from handlers.right_of_way import RightOfWay
 from switchboard import logs
 from switchboard.board import Board
 from switchboard.channel import Channel, Exchange, Page, Pushing, Running
@@ -62,16 +63,18 @@ class Server:
         posting = Posting()
         alarms = Alarms(history, posting)
         self.counters = Counters()
+        way = RightOfWay()
         self.house = House(
             history,
             Registry(),
-            Effects(bindings, counters=self.counters),
+            Effects(bindings, counters=self.counters, way=way),
             posting,
             alarms,
             settings.sessions.idle.total_seconds(),
             round(settings.store.ttl.total_seconds() * 1000),
             most_live=settings.limits.live_sessions,
             counters=self.counters,
+            way=way,
         )
         self.board = Board(self.house)
         posting.post = self.board.post

@@ -7,6 +7,7 @@ from support.office import Office, clerk, mended
 from handlers.deliveries import LONGEST_FACT, MOST_FACTS, bounded
 from handlers.history import LEASE_MS, partition_of
 from handlers.journal import TAKE_OVERS
+from handlers.right_of_way import LONGEST
 from workflows import Choice, Words
 from workflows.conversation import APOLOGY
 from workflows.events import Opened
@@ -83,6 +84,30 @@ def test_what_was_answered_meanwhile_is_not_asked_for_any_more(office):
     office.town.wait(60.0)
     assert office.said[1:] == ["You said hello.", "Which?", "You chose a."]
     assert [post.delivery.prompt is None for post in office.wall.posts[1:]] == [False, True, False]
+
+
+def test_what_is_posted_gives_way_to_inputs_on_their_way(office):
+    node = office.node("a.1")
+    office.open(node)
+    node.house.way.come()
+    node.tell("1", "hello")
+    node.tell("2", "think")
+    office.town.wait(LONGEST / 2)
+    assert office.said == ["Life 1."]
+    node.process.call(node.house.way.go)
+    office.town.wait(5.0)
+    assert office.said == ["Life 1.", "You said hello.", "I thought about think."]
+
+
+def test_a_placeholder_gives_way_to_inputs_on_their_way(office):
+    node = office.node("a.1")
+    office.open(node)
+    node.house.way.come()
+    node.tell("1", "think")
+    office.town.wait(LONGEST / 2)
+    assert office.messengers["a.1"].calls[1:] == []
+    office.town.wait(LONGEST)
+    assert office.messengers["a.1"].calls[1:] == [("expect", "1", False)], "though the way is never clear"
 
 
 # -- placeholders --------------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from support.virtual_time import World
 
 from handlers.effects import LONGEST_TEXT, Effects
+from handlers.right_of_way import LONGEST, RightOfWay
 from workflows.effects import Retry, effect, idempotency_key
 from workflows.errors import TerminalError, TransientError
 from workflows.steps import CallStep
@@ -188,6 +189,18 @@ def test_an_effect_that_nobody_wants_any_more_leaves_no_outcome(world):
     world.run(task.done)
     assert task.cancelled()
     assert len(times) == 1
+
+
+def test_a_call_gives_way_to_inputs_on_their_way_and_is_not_begun_before(world):
+    process, way = world.process("here"), RightOfWay()
+    body, times = attempts(world, 0.0)
+    process.call(way.come)
+    task = process.spawn(Effects({"weather": body}, way=way).perform(CallStep(weather, ("Turku",), {}), "k"))
+    world.wait(LONGEST / 2)
+    assert times == []
+    process.call(way.go)
+    world.run(task.done)
+    assert times == [LONGEST / 2]
 
 
 def test_a_value_of_the_wrong_type_is_a_failure_and_no_poisoned_memo(perform, world):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from unittest import mock
 from urllib.parse import urlencode
 
 import pytest
@@ -11,6 +12,7 @@ from support.chats import mouth
 from support.slack_house import ADA, BOB, DIRECT, SECRET, body, buttons, contexts, slack_kit, stored, text_of, until
 from support.valkey import Valkey
 
+from handlers.right_of_way import RightOfWay
 from telephony.simulators.slack_faults import Fault, script
 from telephony.simulators.slack_sender import SlackSender
 from telephony.simulators.slack_workspace import BOT, GENERAL
@@ -403,6 +405,32 @@ async def test_when_the_store_takes_too_long_slack_is_asked_to_come_again_and_it
             while await kit.sender.send(event, retry=1) != 200:  # noqa: ASYNC110 - Slack comes again, too
                 await asyncio.sleep(0.1)
             await kit.until_said("Hello!", "You said one.", "You said two.")
+    finally:
+        own.remove()
+
+
+async def test_an_event_has_the_right_of_way_until_slack_is_answered_taken_or_not(monkeypatch):
+    come, go = (mock.create_autospec(act, side_effect=act) for act in (RightOfWay.come, RightOfWay.go))
+    monkeypatch.setattr(RightOfWay, "come", come)
+    monkeypatch.setattr(RightOfWay, "go", go)
+    own = Valkey("--maxmemory-policy", "noeviction")
+    own.start()
+    try:
+        async with slack_kit(own.url, "support.chats:parrot") as kit:
+            way = mock.call(kit.house.server.house.way)
+            await kit.say("one")
+            await kit.until_said("Hello!", "You said one.")
+            assert come.mock_calls == go.mock_calls == [way]
+            event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "two"))
+            with monkeypatch.context() as hasty:
+                hasty.setattr("telephony.slack_intake.STORE_SECONDS", 0.1)
+                own.freeze()
+                assert await kit.sender.send(event) == 503
+                own.thaw()
+            assert come.mock_calls == go.mock_calls == [way] * 2
+            own.kill()
+            assert await kit.sender.send(event) == 503
+            assert come.mock_calls == go.mock_calls == [way] * 3
     finally:
         own.remove()
 
