@@ -26,13 +26,10 @@ def parse(body: bytes) -> list[tuple[str, str]]:
     count = body.count(b"&") + 1
     if count > MAX_FIELDS:
         raise FormError(f"a form of {count} fields was refused: at most {MAX_FIELDS} are read")
-    pairs = []
-    for field in body.decode("utf-8", "replace").replace("+", " ").split("&"):
-        name, _, value = field.partition("=")
-        if "%" in field:
-            pairs.append((_unquote(name) if "%" in name else name, _unquote(value)))
-        elif field:
-            pairs.append((name, value))
+    text = body.decode("utf-8", "replace").replace("+", " ").replace("%2B", "+")  # of telephone numbers: often there is no other %
+    pairs = [field.partition("=")[::2] for field in text.split("&") if field]
+    if "%" in text:
+        return [(_unquote(name) if "%" in name else name, _unquote(value) if "%" in value else value) for name, value in pairs]
     return pairs
 
 

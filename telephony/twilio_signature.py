@@ -13,6 +13,7 @@ from binascii import b2a_base64
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
+from itertools import chain
 from urllib.parse import parse_qs
 
 Pairs = Iterable[tuple[str, str]]
@@ -61,7 +62,7 @@ def signed_body(token: str, url: str, body: bytes, signature: str | None) -> boo
 
 
 def _written(pairs: Pairs) -> str:
-    return "".join([key + value for key, value in sorted(set(pairs))])
+    return "".join(chain.from_iterable(sorted(set(pairs))))
 
 
 def _digest(token: str, url: str, fields: str) -> bytes:
