@@ -34,7 +34,7 @@ from handlers.redis_greeting import Greeting
 from handlers.redis_link import Link
 from handlers.redis_scripts import Script, scripts
 from handlers.redis_wire import Replication
-from handlers.resp import Refusal, join, pack, strings
+from handlers.resp import Refusal, pack, pack_behind, strings
 from handlers.store_clock import ClusterClock, StoreClock
 
 FORMAT: Final = 1
@@ -270,7 +270,7 @@ class RedisHistory:
         )
         parts = (history, *old, terms, command.tail, *command.events)
         asked = monotonic()
-        reply = await self._link.call(join(6 + len(parts), script.call, beginning, strings(parts)), history)
+        reply = await self._link.call(pack_behind(script.call + beginning, 6, parts), history)
         if isinstance(reply, Refusal):
             reply = await self._again(reply, script, (keys.pending, keys.owner, keys.due, *parts), 4 + len(old))
         elements: tuple[bytes, ...] = ()

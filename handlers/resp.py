@@ -3,7 +3,7 @@
 https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,17 +31,22 @@ class Refusal:
 
 def pack(*parts: bytes) -> bytes:
     """One command, ready to be sent."""
-    return join(len(parts), strings(parts))
+    return pack_behind(b"", 0, parts)
 
 
-def join(count: int, *packed: bytes) -> bytes:
-    """One command of so many parts, which are packed already."""
-    return b"*%d\r\n%b" % (count, b"".join(packed))
+def pack_behind(packed: bytes, count: int, parts: Sequence[bytes]) -> bytes:
+    """One command whose first parts, `count` of them, are packed already, as `strings`."""
+    return b"*%d\r\n%b%b" % (count + len(parts), packed, strings(parts))
 
 
 def strings(parts: Iterable[bytes]) -> bytes:
     """Some of the parts of a command, or of the elements of a list, packed."""
-    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    lines: list[bytes] = []
+    for part in parts:
+        lines.append(b"$%d" % len(part))
+        lines.append(part)
+    lines.append(b"")
+    return b"\r\n".join(lines)
 
 
 class Replies:
