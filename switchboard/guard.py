@@ -4,7 +4,7 @@ aiohttp's own server waits for ever: for a head that never ends, for a body that
 it takes any number of connections, and hostile bytes write tracebacks into the log. What is here goes between the two. A request that
 comes and goes at once arms no timer.
 
-It leans on names of `aiohttp.web_protocol.RequestHandler` that are not public: the tests tell when one of them has changed.
+It leans on names of aiohttp that are not public, most of them of `web_protocol.RequestHandler`: the tests tell when one has changed.
 """
 
 import asyncio
