@@ -362,5 +362,14 @@ def test_who_only_wants_it_stored_is_answered_as_soon_as_it_is(town, a, outside)
     assert town.kinds() == ["opened", "heard"]
 
 
+def test_who_only_wants_it_stored_is_told_before_the_work_for_it_is_begun(town, a, outside):
+    outside.seconds = 10.0
+    a.open(clerk)
+    assert a.say("1", "cat", stored_suffices=True).state == "running"
+    assert a.house.counters["effects"] == 0
+    town.wait(1.0)
+    assert a.house.counters["effects"] == 1
+
+
 def test_inbounds_are_values():
     assert Inbound("s", "1") == Inbound("s", "1")
