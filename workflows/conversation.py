@@ -11,7 +11,7 @@ from workflows.inbox import Inbox
 from workflows.inputs import CALLER, ErrandDone, read
 from workflows.opens import Open, Opens
 from workflows.outgoing import PUSHES, Outgoing
-from workflows.outputs import Output, Say, whole
+from workflows.outputs import Output, Say
 from workflows.pump import Failure, Pump
 from workflows.registry import AnyWorkflow, Registry
 from workflows.steps import (
@@ -88,12 +88,12 @@ class Conversation(Pump):
     # -- what the talk asks --------------------------------------------------------------------------------------------------------------
 
     def say(self, output: Output) -> None:
-        """An output of the talk."""
+        """An output of the talk, in text that can be stored."""
         if self._closed:
             return
         if self.opened.parent is not None:
             raise WorkflowError(NOBODY)
-        self.turns.say(self._position, whole(output))
+        self.turns.say(self._position, output)
 
     def know(self, workflow: AnyWorkflow) -> None:
         """A workflow that is about to be on record by its name."""
@@ -119,20 +119,20 @@ class Conversation(Pump):
             case ListenStep():
                 self._listen(branch, id_, step)
             case CallStep(effect=effect):
-                self._opens.add(Open(id_, "call", effect.name, step, branch), wants=True)
+                self._opens.want(Open(id_, "call", effect.name, step, branch))
             case SleepStep(until=until):
-                self._opens.add(Open(id_, "sleep", "", step, branch), alarm=until)
+                self._opens.add(Open(id_, "sleep", "", step, branch), until)
             case FirstStep() | GatherStep():
                 self._fork(branch, id_, step)
             case StartStep(workflow=workflow):
                 start = Open(id_, "start", workflow.name, step, branch)
-                self._opens.add(start, wants=True)
+                self._opens.want(start)
                 self._inbox.expect(self._errand(start, "starting"))
             case CancelStep(errand=errand):
-                self._opens.add(Open(id_, "cancel", errand.id, step, branch), wants=True)
+                self._opens.want(Open(id_, "cancel", errand.id, step, branch))
                 self._inbox.discard(errand.id)
             case StatusStep(errand=errand):
-                self._opens.add(Open(id_, "status", errand.id, step, branch), wants=True)
+                self._opens.want(Open(id_, "status", errand.id, step, branch))
             case RestartStep(workflow=workflow):
                 self.restart = Open(id_, "restart", workflow.name, step, branch)
                 self._opens.add(self.restart)
@@ -162,7 +162,7 @@ class Conversation(Pump):
         listen, timeout = step.prompt.listen, step.prompt.timeout
         name = listen.name if listen is not None else ",".join(sorted(step.types))
         due = None if timeout is None or self.opened.facts.get("owns_timeouts") else self.now + round(timeout * 1000)
-        self._opens.add(Open(id_, "listen", name, step, branch, hears_caller), alarm=due)
+        self._opens.add(Open(id_, "listen", name, step, branch, hears_caller), due)
 
     def _refuse(self, branch: Branch, step: ListenStep, *, hears_caller: bool) -> Exception | None:
         """Why a listen cannot be opened: another one would hear the same, or nobody is there."""
@@ -258,4 +258,4 @@ class Conversation(Pump):
     def _fail(self, error: BaseException) -> None:
         self.failure = Failure(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
         if self.opened.parent is None and not self._closed:
-            self.turns.say(self._position, APOLOGY, apology=True)
+            self.turns.apologise(self._position, APOLOGY)

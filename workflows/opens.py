@@ -62,23 +62,26 @@ class Opens:
         self.alarms_cleared: list[str] | None = None
         self.prompt: Open | None = None
 
-    def add(self, step: Open, *, alarm: int | None = None, wants: bool = False) -> None:
-        """A branch waits at this step: until `alarm` (ms) at most, or until the effect that it wants is on record."""
+    def add(self, step: Open, alarm: int | None = None) -> None:
+        """A branch waits at this step, until `alarm` (ms) at most."""
         id_ = step.id
         self.steps[id_] = step.branch.open = step
         self._shape = None
         if step.hears_caller and self.prompt is None:
             self.prompt = step
-        if wants:
-            if self.calls is None:
-                self.calls = {}
-            self.calls[id_] = step
         if alarm is not None:
             if self.alarms is None:
                 self.alarms = {}
             if self.alarms_set is None:
                 self.alarms_set = {}
             self.alarms[id_] = self.alarms_set[id_] = alarm
+
+    def want(self, step: Open) -> None:
+        """A branch waits at this step until the effect that it wants is on record."""
+        self.add(step)
+        if self.calls is None:
+            self.calls = {}
+        self.calls[step.id] = step
 
     def remove(self, step: Open) -> None:
         """The step is over, or nobody waits for it any more."""

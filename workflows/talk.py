@@ -15,7 +15,7 @@ from workflows.errors import ArgumentsError, NoAnswer, NotUnderstood
 from workflows.events import Prompt
 from workflows.inputs import TYPES, Heard, Input, Recording, Silence, Transferred
 from workflows.listen import AnyListen, Listen, Message, Transfer
-from workflows.outputs import Output, Play, Say, Ssml
+from workflows.outputs import Output, Play, Say, Ssml, whole
 from workflows.steps import (
     CallStep,
     CancelStep,
@@ -132,16 +132,11 @@ class Talk:
 
     def say(self, text: str | Output, *, voice: str | None = None, language: str | None = None) -> None:
         """Say a text, or an `Ssml(…)`. Channels degrade what they cannot show."""
-        if isinstance(text, str):
-            self._run.say(Say(text, voice, language))
-        elif isinstance(text, Output):
-            self._run.say(text)
-        else:
-            raise ArgumentsError(f"say({text!r}): it takes a text or an Ssml(…)")
+        self._run.say(_output(text, voice, language))
 
     def play(self, url: str) -> None:
         """Play a recording."""
-        self._run.say(Play(url))
+        self._run.say(whole(Play(url)))
 
     def note(self, value: Any) -> None:
         """Set what `status` and task lists show of this workflow; any value that msgspec can encode."""
@@ -158,7 +153,7 @@ class Talk:
         if tries < 1:
             raise ArgumentsError(f"ask(tries={tries}): it takes at least one try")
         while True:
-            self.say(prompt)
+            self._run.say(_output(prompt))
             try:
                 return _understand(listen, await trap(self._listening(listen, timeout)))
             except (NoAnswer, NotUnderstood):
@@ -274,6 +269,15 @@ class Talk:
         if not isinstance(listen, AnyListen):
             raise ArgumentsError(f"{listen!r} is no listen; take Words(), Digits(n), Choice({{…}}), YesNo() or Intents({{…}})")
         return ListenStep(DIGITS, Prompt(listen, self._timeout if timeout is None else timeout))
+
+
+def _output(text: str | Output, voice: str | None = None, language: str | None = None) -> Output:
+    if isinstance(text, str):
+        said = Say(text, voice, language)
+        return said if text.isascii() else whole(said)
+    if not isinstance(text, Output):
+        raise ArgumentsError(f"say({text!r}): it takes a text or an Ssml(…)")
+    return whole(text)
 
 
 def _understand(listen: Listen[T], heard: Heard | Silence) -> T:

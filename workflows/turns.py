@@ -144,14 +144,20 @@ class Turns:
             self._answer_early(turn, None)
         turn.consumed = True
 
-    def say(self, position: int, output: Output, *, apology: bool = False) -> None:
-        """Something was said upon the event at that position; `apology`: not by the workflow, which has a bug."""
+    def say(self, position: int, output: Output) -> None:
+        """Something was said upon the event at that position."""
         ordinal = self.count - self.before
         self._log.append((position, ordinal, output))
         self.count += 1
         if self.outgoing is not None:
             turn = self.current.id if self.current is not None else ""
-            self.outgoing.unsent.append(Unsent((position, ordinal), output, turn, self.unanswered, apology=apology))
+            self.outgoing.unsent.append(Unsent((position, ordinal), output, turn, self.unanswered))
+
+    def apologise(self, position: int, output: Output) -> None:
+        """The same, but not by the workflow, which has a bug."""
+        self.say(position, output)
+        if self.outgoing is not None:
+            self.outgoing.unsent[-1].apology = True
 
     @property
     def said(self) -> list[Said]:
