@@ -32,7 +32,7 @@ from handlers.history import (
 from handlers.redis_cluster import ClusterLink, link_to
 from handlers.redis_greeting import Greeting
 from handlers.redis_link import Link
-from handlers.redis_scripts import Script, scripts
+from handlers.redis_scripts import scripts
 from handlers.redis_wire import Replication
 from handlers.resp import Refusal, pack, pack_behind, strings
 from handlers.store_clock import ClusterClock, StoreClock
@@ -50,9 +50,10 @@ _log: Final = structlog.get_logger(__name__)
 class Keys:
     """The keys of one partition: those that its sessions share, and the beginnings of those that they have each.
 
-    `append`: how the keys of an append begin, packed: their number and the first three.
+    `shared`: the first three, packed. `append`: the same behind the number of an append's keys.
     """
 
+    shared: bytes
     append: bytes
     pending: bytes
     owner: bytes
@@ -65,7 +66,7 @@ class Keys:
     def of(cls, partition: int) -> Self:
         """Build the keys of a partition."""
         keys = [b"sb:{%d}:%b" % (partition, name) for name in (b"pending", b"owner", b"due", b"sweep", b"h:", b"x:")]
-        return cls(strings((b"4", *keys[:3])), *keys)
+        return cls(strings(keys[:3]), strings((b"4", *keys[:3])), *keys)
 
 
 _KEYS: Final = tuple(Keys.of(partition) for partition in range(PARTITIONS))
@@ -128,8 +129,7 @@ class RedisHistory:
         """See `History`."""
         keys = _KEYS[partition_of(command.session)]
         old = b"%b%b/%d" % (keys.old, command.session.encode(), command.old_gen)
-        beginning = strings((b"5", keys.pending, keys.owner, keys.due))
-        return self._write(command, keys, beginning, (old,), command.keep_old_until)
+        return self._write(command, keys, strings((b"5",)) + keys.shared, (old,), command.keep_old_until)
 
     async def renew(self, session: str) -> Renewal:
         """See `History`."""
@@ -161,9 +161,10 @@ class RedisHistory:
     async def _peek(self, partitions: range, args: tuple[bytes, ...], *, claimed: bool) -> Overdue:
         if self._replicated:  # a take-over whose reply is withheld would count and resume nothing, so look first whether replicas confirm
             await self._ask(b"EXISTS", _KEYS[partitions[0]].pending)
-        keys = [key for each in partitions for key in (_KEYS[each].pending, _KEYS[each].owner, _KEYS[each].due)]
         claim = () if claimed else (_KEYS[partitions[0]].sweep,)
-        _, ask_again, pending, due = await self._run("peek", (*keys, *claim), *args)
+        count = 3 * len(partitions)
+        beginning = strings((b"%d" % (count + len(claim)),)) + b"".join([_KEYS[each].shared for each in partitions])
+        _, ask_again, pending, due = await self._call("peek", beginning, count, (*claim, *args), _KEYS[partitions[0]].pending)
         return Overdue(
             ask_again,
             tuple((session.decode(), attempts) for session, attempts in zip(pending[::2], pending[1::2], strict=True)),
@@ -251,7 +252,7 @@ class RedisHistory:
     async def _write(
         self, command: Append | Restart, keys: Keys, beginning: bytes, old: tuple[bytes, ...] = (), keep_old_until: int | None = None
     ) -> Reply:
-        """Run `append.lua`; with a place for the `old` generation it is a restart."""
+        """Run `append.lua`; with a place for the `old` generation it is a restart. `beginning`: the number of its keys and the shared ones."""
         script = self._scripts["append"]
         history = keys.history + command.session.encode()
         terms = _encode(
@@ -272,7 +273,7 @@ class RedisHistory:
         asked = monotonic()
         reply = await self._link.call(pack_behind(script.call + beginning, 6, parts), history)
         if isinstance(reply, Refusal):
-            reply = await self._again(reply, script, (keys.pending, keys.owner, keys.due, *parts), 4 + len(old))
+            reply = await self._again(reply, pack_behind(script.full_call + beginning, 6, parts), history)
         elements: tuple[bytes, ...] = ()
         if isinstance(reply, list):  # a conflict
             reply, elements = reply[0], tuple(reply[1])
@@ -284,20 +285,22 @@ class RedisHistory:
         return Reply(status, length, owner, owner == self._boot, int(attempts), elements)
 
     async def _run(self, name: str, keys: tuple[bytes, ...], *args: bytes) -> Any:
-        """Run one of the other scripts, whose replies begin with the store's time."""
+        """Run one of the other scripts."""
+        return await self._call(name, strings((b"%d" % len(keys),)), 0, (*keys, *args), keys[0])
+
+    async def _call(self, name: str, beginning: bytes, packed: int, parts: tuple[bytes, ...], key: bytes) -> Any:
+        """Run a script whose reply begins with the store's time. `beginning`: the number of its keys and the first `packed` of them."""
         script = self._scripts[name]
         asked = monotonic()
-        reply = await self._link.call(pack(b"EVALSHA", script.sha, b"%d" % len(keys), *keys, *args), keys[0])
+        reply = await self._link.call(pack_behind(script.call + beginning, 3 + packed, parts), key)
         if isinstance(reply, Refusal):
-            reply = await self._again(reply, script, (*keys, *args), len(keys))
-        self._learn(reply[0], asked, keys[0])
+            reply = await self._again(reply, pack_behind(script.full_call + beginning, 3 + packed, parts), key)
+        self._learn(reply[0], asked, key)
         return reply
 
-    async def _again(self, refusal: Refusal, script: Script, parts: tuple[bytes, ...], count: int) -> Any:
-        """Send a script's text with `count` keys and its arguments, if the store has lost it (a flush, a failover)."""
-        if refusal.kind == "NOSCRIPT":
-            return self._link.accept(await self._link.call(pack(b"EVAL", script.text, b"%d" % count, *parts), parts[0]))
-        return self._link.accept(refusal)
+    async def _again(self, refusal: Refusal, full_call: bytes, key: bytes) -> Any:
+        """Send a script's text as well, if the store has lost it (a flush, a failover)."""
+        return self._link.accept(await self._link.call(full_call, key) if refusal.kind == "NOSCRIPT" else refusal)
 
     def _learn(self, stored: int, asked: float, key: bytes) -> None:
         """Learn the time that a script has told, and how long it took."""

@@ -11,17 +11,17 @@ from handlers.resp import strings
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script with its digest, by which a store that has seen it knows it; `call` is how every call by it begins, packed."""
+    """A Lua script, and how every call of it begins, packed: with its digest, by which a store that has seen it knows it, or in full."""
 
     text: bytes
-    sha: bytes
     call: bytes
+    full_call: bytes
 
     @classmethod
     def of(cls, text: str) -> Self:
         """Take a script's text."""
         sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
-        return cls(text.encode(), sha, strings((b"EVALSHA", sha)))
+        return cls(text.encode(), strings((b"EVALSHA", sha)), strings((b"EVAL", text.encode())))
 
 
 def scripts() -> dict[str, Script]:
