@@ -252,7 +252,7 @@ class RedisHistory:
     async def _write(
         self, command: Append | Restart, keys: Keys, beginning: bytes, old: tuple[bytes, ...] = (), keep_old_until: int | None = None
     ) -> Reply:
-        """Run `append.lua`; with a place for the `old` generation it is a restart. `beginning`: the number of its keys and the shared ones."""
+        """Run `append.lua`; with a place for the `old` generation it is a restart. `beginning`: how many keys, and the shared ones."""
         script = self._scripts["append"]
         history = keys.history + command.session.encode()
         terms = _encode(
