@@ -61,6 +61,7 @@ async def test_the_chat_goes_as_it_is_printed_and_the_server_says_how_to_begin_i
             while notice not in printed:
                 printed.append((await chat.stdout.readline()).decode().rstrip("\n"))
                 assert printed[-1] or not chat.stdout.at_eof(), printed
+        chat.stdin.close()
         await chat.communicate()  # to the end of what it says: else a pipe stays open
     finally:
         server.end()
