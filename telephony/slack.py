@@ -18,6 +18,7 @@ from aiohttp import web
 from handlers.errors import HandlerError, OverloadError, UnstorableError
 from switchboard.channel import Exchange
 from switchboard.guard import read_body
+from switchboard.written import Written
 from telephony import form
 from telephony import slack_wire as wire
 from telephony.errors import FormError, RefusedError, SlackError
@@ -40,7 +41,7 @@ FORGED = Refusal(
     "app's Basic Information has it, and this machine's clock.",
 )
 
-Endpoint = Callable[[bytes], Awaitable[web.Response]]
+Endpoint = Callable[[bytes], Awaitable[web.StreamResponse]]
 
 
 class Slack:
@@ -80,26 +81,26 @@ class Slack:
 
     # -- by HTTP ---------------------------------------------------------------------------------------------------------------------------
 
-    async def _events(self, body: bytes) -> web.Response:
+    async def _events(self, body: bytes) -> web.StreamResponse:
         payload = wire.decode(body)
         challenge = wire.read(payload, wire.Envelope).challenge
         if payload["type"] == "url_verification":
             return web.Response(text=challenge)
         await self._intake.event(payload)
-        return web.Response()
+        return _taken()
 
-    async def _interactivity(self, body: bytes) -> web.Response:
+    async def _interactivity(self, body: bytes) -> web.StreamResponse:
         await self._intake.interaction(wire.decode(_fields(body).get("payload", "")))
-        return web.Response()
+        return _taken()
 
-    async def _commands(self, body: bytes) -> web.Response:
+    async def _commands(self, body: bytes) -> web.StreamResponse:
         fields = _fields(body)
         if fields.get("ssl_check") == "1":
-            return web.Response()
+            return _taken()
         return web.json_response({"response_type": "ephemeral", "text": await self._intake.command(fields)})
 
-    def _checked(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def checked(request: web.Request) -> web.Response:
+    def _checked(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def checked(request: web.Request) -> web.StreamResponse:
             body = await read_body(request, self._limits)
             headers, secret = request.headers, self._settings.slack_secret.get_secret_value()
             if not signed(secret, headers.get("X-Slack-Request-Timestamp"), body, headers.get("X-Slack-Signature"), time.time()):
@@ -140,3 +141,8 @@ def _fields(body: bytes) -> dict[str, str]:
         return dict(form.parse(body))
     except FormError as error:
         raise RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
+
+
+def _taken() -> web.StreamResponse:
+    """What Slack is told of an event that is on record, or is none of ours."""
+    return Written(b"", "text/plain")
