@@ -117,7 +117,16 @@ class Conversation(Pump):
     def _begin(self, branch: Branch, id_: str, step: Step) -> None:
         match step:
             case ListenStep():
-                self._listen(branch, id_, step)
+                hears_caller = not step.types.isdisjoint(CALLER)
+                if self._opens.steps or self._inbox.left is not None or self.opened.parent is not None:
+                    error = self._refuse(branch, step, hears_caller=hears_caller)
+                    if error is not None:
+                        self._ready.append((branch, None, error))
+                        return
+                listen, timeout = step.prompt.listen, step.prompt.timeout
+                name = listen.name if listen is not None else ",".join(sorted(step.types))
+                due = None if timeout is None or self.opened.facts.get("owns_timeouts") else self.now + round(timeout * 1000)
+                self._opens.add(Open(id_, "listen", name, step, branch, hears_caller), due)
             case CallStep(effect=effect):
                 self._opens.want(Open(id_, "call", effect.name, step, branch))
             case SleepStep(until=until):
@@ -151,18 +160,6 @@ class Conversation(Pump):
         return CarriedErrand(id_, self.child_key(start), start.step.name, start.name, state, start.step.args)
 
     # -- listening -----------------------------------------------------------------------------------------------------------------------
-
-    def _listen(self, branch: Branch, id_: str, step: ListenStep) -> None:
-        hears_caller = not step.types.isdisjoint(CALLER)
-        if self._opens.steps or self._inbox.left is not None or self.opened.parent is not None:
-            error = self._refuse(branch, step, hears_caller=hears_caller)
-            if error is not None:
-                self._ready.append((branch, None, error))
-                return
-        listen, timeout = step.prompt.listen, step.prompt.timeout
-        name = listen.name if listen is not None else ",".join(sorted(step.types))
-        due = None if timeout is None or self.opened.facts.get("owns_timeouts") else self.now + round(timeout * 1000)
-        self._opens.add(Open(id_, "listen", name, step, branch, hears_caller), due)
 
     def _refuse(self, branch: Branch, step: ListenStep, *, hears_caller: bool) -> Exception | None:
         """Why a listen cannot be opened: another one would hear the same, or nobody is there."""

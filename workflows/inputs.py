@@ -70,10 +70,10 @@ def read(type_: str, payload: dict[str, Any]) -> Input:
     """Turn a recorded input into the author's value; errands are read by the run, which knows their names."""
     match type_:
         case "said":
-            return Heard(text=payload.get("text", ""))
+            return Heard(payload.get("text", ""))
         case "pressed":
             keys = payload.get("digits", "")
-            return Heard(text=keys, keys=keys)
+            return Heard(keys, keys)
         case "intent":
             return Heard(text=payload.get("text", ""), intent=payload.get("name", ""), slots=payload.get("slots", {}))
         case "recorded":

@@ -5,7 +5,7 @@ recorded shape of the run: it says what is listened for, not what was asked, so 
 """
 
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
 import msgspec
 
@@ -188,3 +188,6 @@ class Transfer(Listen[str], frozen=True, array_like=True, tag=6, gc=False):
 
 
 AnyListen = Words | Digits | Choice | YesNo | Intents | Message | Transfer
+
+LISTENS: frozenset[type] = frozenset(get_args(AnyListen))
+"""The same, for those who look at a class: one of these exactly, for no other can be put on record."""

@@ -14,7 +14,7 @@ from workflows.effects import Effect
 from workflows.errors import ArgumentsError, NoAnswer, NotUnderstood
 from workflows.events import Prompt
 from workflows.inputs import TYPES, Heard, Input, Recording, Silence, Transferred
-from workflows.listen import AnyListen, Listen, Message, Transfer
+from workflows.listen import LISTENS, Listen, Message, Transfer
 from workflows.outputs import Output, Play, Say, Ssml, whole
 from workflows.steps import (
     CallStep,
@@ -266,9 +266,9 @@ class Talk:
         raise AssertionError("a restart is never resumed")
 
     def _listening(self, listen: Listen[Any], timeout: float | None) -> ListenStep:
-        if not isinstance(listen, AnyListen):
+        if type(listen) not in LISTENS:
             raise ArgumentsError(f"{listen!r} is no listen; take Words(), Digits(n), Choice({{…}}), YesNo() or Intents({{…}})")
-        return ListenStep(DIGITS, Prompt(listen, self._timeout if timeout is None else timeout))
+        return ListenStep(DIGITS, Prompt(listen, self._timeout if timeout is None else timeout))  # type: ignore[arg-type]  # it is one
 
 
 def _output(text: str | Output, voice: str | None = None, language: str | None = None) -> Output:
