@@ -12,7 +12,7 @@ from workflows.run import Run
 SLICE_SECONDS = 0.002
 """How long a replay may keep the loop before others get their turn."""
 
-STRETCH = 8
+STRETCH = 16
 """Events between two looks at the clock."""
 
 NOWHERE = (0, b"")
@@ -121,14 +121,15 @@ class Record:
 
     def _take(self, elements: tuple[bytes, ...]) -> None:
         try:
+            run = self.run
             for element in elements:
-                if self.run is not None:
+                if run is not None:
                     event = decode(element)
                     if isinstance(event, Heard) and "via" in event.payload:
                         self.heed(event)
-                    self.run.feed(event)
+                    run.feed(event)
                 elif not self.broken:
-                    self._begin(decode(element))
+                    run = self._begin(decode(element))
         except UndecodableError as error:
             self._give_up("quarantined", error)
         except NondeterminismError as error:
@@ -139,13 +140,14 @@ class Record:
         self.length += len(elements)
         self.tail = uid_of(elements[-1])
 
-    def _begin(self, event: AnyEvent) -> None:
+    def _begin(self, event: AnyEvent) -> Run:
         if not isinstance(event, Opened):
             raise UndecodableError("the history does not begin with an opening")
         self.heed(event)
         self.opened = event
-        self.run = Run(self.session, event, self._registry)
+        run = self.run = Run(self.session, event, self._registry)
         self.state = "live"
+        return run
 
     def heed(self, event: AnyEvent) -> None:
         """Note the connection by which an opening or an input came."""
