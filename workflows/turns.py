@@ -17,9 +17,6 @@ from workflows.outputs import Output
 KEPT_TURNS = 16
 """Answers kept beside a run, at least; older ones are found by replaying."""
 
-AT_ONCE = 2 * KEPT_TURNS
-"""Answers that are forgotten in one go: to look for them takes longer than to keep them for a while."""
-
 CARRIED_IDS = 256
 CARRIED_MS = 3_600_000
 
@@ -90,7 +87,7 @@ class Turns:
         self._forgotten: dict[str, int] | None = None
         self._log: list[Said] = []
         self.before = 0
-        self._most = KEPT_TURNS + AT_ONCE
+        self._most = KEPT_TURNS
 
     def __contains__(self, id_: str) -> bool:
         """Whether an inbound of that dedupe id is on record."""
@@ -264,6 +261,6 @@ class Turns:
         for turn in answered[:-KEPT_TURNS]:
             del self.last[turn.id]
             forgotten[turn.id] = turn.at
-        self._most = len(self.last) + AT_ONCE
+        self._most = len(self.last) + KEPT_TURNS
         start = min([self.before, *[turn.start for turn in self.last.values() if turn.consumed]])
         del self._log[: max(start - self._base, 0)]

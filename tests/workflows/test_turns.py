@@ -9,7 +9,7 @@ from workflows import Choice, Digits, ErrandDone, Heard, NotUnderstood, Talk, Wo
 from workflows.events import Carried, Opened, decode, encode
 from workflows.registry import Registry
 from workflows.run import Run
-from workflows.turns import AT_ONCE, CARRIED_IDS, CARRIED_MS, KEPT_TURNS, Turns
+from workflows.turns import CARRIED_IDS, CARRIED_MS, KEPT_TURNS, Turns
 
 HOUR = timedelta(hours=1)
 
@@ -189,11 +189,11 @@ def test_the_last_answers_are_kept_and_the_older_forgotten() -> None:
     for index in range(100):
         run.say(str(index), id_=f"id{index}")
     turns = run.run.turns
-    assert KEPT_TURNS <= len(turns.last) <= KEPT_TURNS + AT_ONCE + 1
+    assert KEPT_TURNS <= len(turns.last) <= 2 * KEPT_TURNS + 1
     assert len(turns.ids) == 101
     for index in range(100 - KEPT_TURNS, 100):
         assert run.answer(f"id{index}") == ("answered", [f"You said {index}", "Yes?"])
-    assert len(turns._log) <= 2 * (KEPT_TURNS + AT_ONCE + 1)
+    assert len(turns._log) <= 2 * (2 * KEPT_TURNS + 1)
 
 
 def test_an_input_that_nothing_ever_takes_does_not_make_the_run_remember_all() -> None:
@@ -201,8 +201,8 @@ def test_an_input_that_nothing_ever_takes_does_not_make_the_run_remember_all() -
     run.hear("returned", id_="stray")
     for index in range(100):
         run.say(str(index), id_=f"id{index}")
-    assert len(run.run.turns.last) <= KEPT_TURNS + AT_ONCE + 2
-    assert len(run.run.turns._log) <= 2 * (KEPT_TURNS + AT_ONCE + 1)
+    assert len(run.run.turns.last) <= 2 * KEPT_TURNS + 2
+    assert len(run.run.turns._log) <= 2 * (2 * KEPT_TURNS + 1)
     assert run.answer("stray") == ("kept", [])
     said = run.answer("stray", whole=False)[1]
     assert said[-2:] == ["You said 99", "Yes?"]
