@@ -70,6 +70,11 @@ class AsyncioActor(pykka.Actor):
         """How many messages wait until it is done with the one before."""
         return 0 if self._waiting is None else len(self._waiting)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether it is handling a message; what comes now waits."""
+        return self._at_work
+
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
         """Make an actor and give its reference. It is not registered: the registry is searched at each stop."""

@@ -122,7 +122,7 @@ class Board(AsyncioActor):
         silent = self._loop.time() - self._house.idle
         for _ in range(min(AT_ONCE, len(self._round))):
             slot = self._round.pop()  # who leaves is let go at once, not when the round is over and all of them are
-            if slot.handler.quiet_since <= silent:
+            if slot.handler.quiet_since <= silent and not slot.handler.at_work:  # else the questions would pile up while the store is slow
                 slot.handler.deliver(QUIET)
         if self._round:
             self._loop.call_soon(self._ask_the_silent)

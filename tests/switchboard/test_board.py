@@ -80,6 +80,19 @@ def test_a_notice_that_fits_evicts(node):
     assert node.house.counters["evictions"] == 1
 
 
+def test_who_waits_for_the_store_is_not_asked_whether_there_is_anything_to_do(town, node):
+    node.open(echo)
+    node.line.delay = lambda: 5 * IDLE
+    answer = node.tell("1", "hi")
+    town.wait(4 * IDLE)
+    assert handler(node).at_work
+    assert handler(node).waiting == 0
+    node.line.delay = None
+    assert texts(node.finish(answer)) == ["You said hi.", "Yes?"]
+    town.wait(2 * IDLE)
+    assert node.live == 0
+
+
 def test_an_idle_notice_of_a_handler_that_died_since_is_taken_quietly(town, node, caplog):
     node.open(echo)
     slot = node.board._slots[SESSION]
