@@ -379,6 +379,7 @@ class Handler(AsyncioActor):
         if isinstance(message, Done | Due | Resume | Notified | Posted):
             self._work.hold(message)
         self.wake_within(AGAIN_SECONDS)
+        self._offer_to_leave()  # it knows nothing any more: a crowd that comes again and again would fill the memory
 
 
 def _fail(message: Any, error: Exception) -> None:
