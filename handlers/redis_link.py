@@ -135,7 +135,9 @@ class Link:
         remedy = "see whether it runs"
         if "CERTIFICATE_REQUIRED" in str(error):
             remedy = "it wants a certificate of ours, and we have none: set its tls-auth-clients to no"
-        elif self._wire is not wire and not (self.address.tls or self.address.path):  # it has not let us in yet
+        elif self._wire is not wire and self.address.tls:  # what it objected to may be lost with the connection
+            remedy += ", and whether it wants a certificate of ours: we have none, so set its tls-auth-clients to no"
+        elif self._wire is not wire and not self.address.path:  # it has not let us in yet
             remedy += ", and whether it wants TLS (rediss://)"
         return f"the connection was lost ({error or 'closed by the other side'}): {remedy}"
 
