@@ -31,8 +31,7 @@ from workflows.events import Heard, Memo, Opened, decode
 from workflows.registry import Registry
 from workflows.run import Run
 
-MOST_GONE_SECONDS = 15.0
-"""Ten are promised (docs/replicas.md), and nine needed by a machine that has nothing else to do."""
+MOST_GONE_SECONDS = 10.0
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

@@ -52,9 +52,6 @@ async def ponderer(talk: Talk) -> None:
 '''
 SETTINGS = '[lines]\n"phone:*" = "slowly:ponderer"\n"web:*" = "slowly:ponderer"\n'
 
-MOST_SECONDS = 20.0
-"""An end takes ten seconds at most, of which what is held up on purpose takes nine, and some more on a busy machine."""
-
 
 @pytest.fixture
 def store():
@@ -137,7 +134,7 @@ async def test_under_load_whoever_is_admitted_is_answered_and_told_to_go_elsewhe
     house.process.send_signal(signal.SIGTERM)
     await calling
     assert await asyncio.to_thread(house.process.wait, 60) == 0
-    assert time.monotonic() - begun < MOST_SECONDS
+    assert time.monotonic() - begun < 10
     assert [caller.lost for caller in callers if caller.lost] == []
     assert {status for caller in callers for status in caller.statuses} == {201}
     assert all(True in caller.closed for caller in callers)
@@ -187,7 +184,7 @@ async def test_what_takes_too_long_is_answered_as_such_handed_over_at_once_and_t
         reply = await turn
         assert (reply.status, reply.json["status"]) == (202, "running")
         assert await asyncio.to_thread(house.process.wait, 60) == 0
-        assert time.monotonic() - begun < MOST_SECONDS
+        assert time.monotonic() - begun < 10
         seconds, micros = records.time()
         scores = [score for key in records.keys("sb:*:pending") for _, score in records.zrange(key, 0, -1, withscores=True)]
         assert len(scores) == 2
