@@ -157,12 +157,12 @@ class Journal(Record):
         run = self.run
         assert run is not None
         element = self._encode(event)
-        owed = tuple(run.calls.values()) if run.calls else ()
+        owed = tuple(run.calls.values())
         self._watched = self._watched or self._needs.watch(run)  # else an entry that another node has set would stay behind
         if run.turns.outgoing is not None:
             self._needs.foresee(run)
         run.feed(event)
-        settled = isinstance(event, Sent) or (owed != () and any(run.calls.get(step.id) is not step for step in owed))
+        settled = isinstance(event, Sent) or any(run.calls.get(step.id) is not step for step in owed)
         return await self._append((element,), run.alarms_set, run.alarms_cleared, progress=settled)
 
     async def claim(self, *, drop: tuple[int, str] | None = None, put_off: Alarm | None = None) -> bool:

@@ -389,6 +389,17 @@ async def test_while_the_store_is_down_slack_is_asked_to_come_again():
         own.remove()
 
 
+async def refused_while_the_store_takes_too_long(kit, own, monkeypatch):
+    """An event that Slack has to send again."""
+    event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "two"))
+    with monkeypatch.context() as hasty:
+        hasty.setattr("telephony.slack_intake.STORE_SECONDS", 0.1)
+        own.freeze()
+        assert await kit.sender.send(event) == 503
+        own.thaw()
+    return event
+
+
 async def test_when_the_store_takes_too_long_slack_is_asked_to_come_again_and_it_is_one_turn(monkeypatch):
     own = Valkey("--maxmemory-policy", "noeviction")
     own.start()
@@ -396,12 +407,7 @@ async def test_when_the_store_takes_too_long_slack_is_asked_to_come_again_and_it
         async with slack_kit(own.url, "support.chats:parrot") as kit:
             await kit.say("one")
             await kit.until_said("Hello!", "You said one.")
-            event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "two"))
-            with monkeypatch.context() as hasty:
-                hasty.setattr("telephony.slack_intake.STORE_SECONDS", 0.1)
-                own.freeze()
-                assert await kit.sender.send(event) == 503
-                own.thaw()
+            event = await refused_while_the_store_takes_too_long(kit, own, monkeypatch)
             while await kit.sender.send(event, retry=1) != 200:  # noqa: ASYNC110 - Slack comes again, too
                 await asyncio.sleep(0.1)
             await kit.until_said("Hello!", "You said one.", "You said two.")
@@ -421,12 +427,7 @@ async def test_an_event_has_the_right_of_way_until_slack_is_answered_taken_or_no
             await kit.say("one")
             await kit.until_said("Hello!", "You said one.")
             assert come.mock_calls == go.mock_calls == [way]
-            event = kit.sender.message(kit.workspace.write(DIRECT, ADA, "two"))
-            with monkeypatch.context() as hasty:
-                hasty.setattr("telephony.slack_intake.STORE_SECONDS", 0.1)
-                own.freeze()
-                assert await kit.sender.send(event) == 503
-                own.thaw()
+            event = await refused_while_the_store_takes_too_long(kit, own, monkeypatch)
             assert come.mock_calls == go.mock_calls == [way] * 2
             own.kill()
             assert await kit.sender.send(event) == 503
