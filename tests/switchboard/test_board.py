@@ -4,7 +4,7 @@ import pytest
 from support.house import IDLE, SESSION, Town, opening, texts
 from support.workflows import ALL, Outside, clerk, echo
 
-from handlers.errors import GoneError
+from handlers.errors import GoneError, StoreError
 from handlers.messages import Collect, Due, Evict, Gone, Idle, Inbound, Resume, Status
 from handlers.reply import ReplyTo
 
@@ -91,6 +91,31 @@ def test_who_waits_for_the_store_is_not_asked_whether_there_is_anything_to_do(to
     assert texts(node.finish(answer)) == ["You said hi.", "Yes?"]
     town.wait(2 * IDLE)
     assert node.live == 0
+
+
+def test_who_knows_nothing_any_more_since_the_store_is_away_leaves_at_once(town, node):
+    node.open(echo)
+    node.line.down = True
+    with pytest.raises(StoreError):
+        node.say("1", "hi")
+    assert node.live == 0
+    node.line.down = False
+    assert texts(node.say("1", "hi")) == ["You said hi.", "Yes?"]
+
+
+def test_who_has_something_to_do_stays_while_the_store_is_away(town, node, outside):
+    outside.seconds = 1.0
+    node.open(clerk)
+    waiting = node.tell("1", "cat")
+    town.wait(0.5)
+    node.line.down = True
+    with pytest.raises(StoreError):
+        node.say("2", "dog")
+    assert node.live == 1
+    node.line.down = False
+    town.wait(10)
+    assert outside.words == ["cat"]
+    assert waiting.done()
 
 
 def test_an_idle_notice_of_a_handler_that_died_since_is_taken_quietly(town, node, caplog):
